@@ -1,0 +1,99 @@
+// What an op is to the rest of the core: a name, its attributes and tensor roles, a rule that checks an instruction
+// and says what it defines, a rule that says what it costs, and a function that runs it on rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace embedrt {
+
+struct Kernels;
+
+enum class Layout : uint8_t { none = 0, vector_f32 = 1, vector_i32, matrix_f32, table_i8, panel_i8, panel_f32 };
+
+// A tensor of the file. `data` points into the mapping (or a copy of it) and is aligned to 64 bytes.
+struct Tensor {
+  Layout layout = Layout::none;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  const std::byte* data = nullptr;
+  uint64_t size = 0;
+  std::string name;
+
+  template <class T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(data);
+  }
+};
+
+// Bytes that `layout` needs for rows × columns (docs/format.md). Exact for the limits of the format: no overflow.
+uint64_t layout_bytes(Layout layout, uint32_t rows, uint32_t columns);
+
+enum class ValueKind : uint8_t { ids, rows, segments };
+
+struct ValueType {
+  ValueKind kind = ValueKind::ids;
+  uint32_t columns = 0;
+};
+
+// An attribute word and how to read it. For `choice`, names are separated by '|' and the word is the index of a name.
+struct Attribute {
+  enum class Type : uint8_t { u32, f32, choice };
+  std::string_view name;
+  Type type = Type::u32;
+  uint32_t default_word = 0;
+  std::string_view choices = {};
+};
+
+// An instruction as the verifier hands it to the ops: ids resolved, attribute words complete (defaults filled in).
+struct Instruction {
+  const struct Op* op = nullptr;
+  std::vector<uint16_t> inputs;          // value ids
+  std::vector<const Tensor*> tensors;    // one for each role; null where the file says none
+  std::vector<uint32_t> words;           // one for each attribute
+  std::vector<ValueType> input_types;    // one for each input
+  ValueType type;                        // of the value that it defines: filled in from Op::check
+
+  float f32(size_t attribute) const;
+};
+
+struct ProgramLimits {
+  uint32_t vocabulary = 0;
+  uint32_t max_tokens = 0;
+};
+
+struct Op {
+  uint16_t id;
+  std::string_view name;
+  uint8_t min_inputs, max_inputs;
+  std::span<const std::string_view> tensor_roles;
+  std::span<const Attribute> attributes;
+
+  // Checks kinds, widths, layouts, tensor shapes and attribute values, and returns the type of the value defined. Throws
+  // FormatError saying what is wrong; the verifier adds which instruction. Words are already known to be valid choices and finite.
+  ValueType (*check)(const Instruction&, const ProgramLimits&);
+
+  // Multiply-adds for one row (of the defined value) in a segment of `max_tokens` rows; the verifier caps the sum over the program.
+  uint64_t (*work)(const Instruction&, const ProgramLimits&);
+
+  // True when row r of the result needs nothing but row r of the inputs (and r's own id and position).
+  bool row_wise;
+
+  // True when this instruction reads its first input as quantised rows.
+  bool (*reads_quantised)(const Instruction&);
+
+  // Bytes of scratch that run() wants for `rows` rows, in segments of at most `longest` rows.
+  size_t (*scratch)(const Instruction&, size_t rows, size_t longest);
+
+  void (*run)(const struct RunContext&, const Instruction&);
+};
+
+// All ops in order of id, from ops.inc.
+std::span<const Op* const> all_ops();
+const Op* find_op(uint16_t id);
+
+}  // namespace embedrt
