@@ -87,7 +87,7 @@ struct Op {
   bool (*reads_quantised)(const Instruction&);
 
   // Bytes of scratch that run() wants for `rows` rows, in segments of at most `longest` rows.
-  size_t (*scratch)(const Instruction&, size_t rows, size_t longest);
+  size_t (*scratch)(const Kernels&, const Instruction&, size_t rows, size_t longest);
 
   void (*run)(const struct RunContext&, const Instruction&);
 };

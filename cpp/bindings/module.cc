@@ -1,0 +1,173 @@
+// The Python extension: numpy in and out, the GIL released, no logic of its own. python/embedrt/_core.pyi is its documentation.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/xxh64.h"
+#include "isa/dispatch.h"
+#include "program/listing.h"
+#include "program/model.h"
+
+namespace py = pybind11;
+
+namespace embedrt {
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+std::span<const std::byte> as_bytes(const py::bytes& bytes) {
+  const std::string_view view = bytes;
+  return {reinterpret_cast<const std::byte*>(view.data()), view.size()};
+}
+
+py::object error_class(const char* name) { return py::module_::import("embedrt._errors").attr(name); }
+
+void translate(std::exception_ptr pointer) {
+  try {
+    if (pointer) std::rethrow_exception(pointer);
+  } catch (const FormatError& error) {
+    py::set_error(error_class("FormatError"), error.what());
+  } catch (const InputError& error) {
+    py::set_error(error_class("InputError"), error.what());
+  } catch (const SystemError& error) {
+    errno = error.code;
+    PyErr_SetObject(PyExc_OSError, py::make_tuple(error.code, error.what()).ptr());
+  } catch (const Error& error) {
+    py::set_error(error_class("EmbedrtError"), error.what());
+  }
+}
+
+constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text, format::SectionKind::tokenizer, format::SectionKind::about,
+                                                 format::SectionKind::report, format::SectionKind::golden};
+
+class PyModel {
+ public:
+  PyModel(const std::variant<py::bytes, std::string>& source, bool mmap, bool verify, unsigned threads) {
+    std::shared_ptr<const MappedFile> file;
+    if (const auto* bytes = std::get_if<py::bytes>(&source)) {
+      file = MappedFile::copy(as_bytes(*bytes));
+    } else {
+      const py::gil_scoped_release release;
+      file = MappedFile::open(std::get<std::string>(source), mmap);
+    }
+    const py::gil_scoped_release release;
+    model_.emplace(std::move(file), threads);
+    if (verify) model_->file().verify_bulk();
+  }
+
+  std::optional<py::bytes> section(const std::string& name) const {
+    for (const format::SectionKind kind : kJsonSections) {
+      if (format::kSectionRules[static_cast<size_t>(kind) - 1].name != name) continue;
+      if (!model_->file().has_section(kind)) return std::nullopt;
+      const auto bytes = model_->file().section(kind);
+      return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+    throw InputError("no section is called " + name);
+  }
+
+  py::dict outputs() const {
+    py::dict result;
+    for (const Output& output : model_->program().outputs) result[py::str(output.name)] = model_->program().type(output.value).columns;
+    return result;
+  }
+
+  py::array_t<float> run(const Array<int32_t>& ids, const Array<int64_t>& offsets, const std::string& output) const {
+    if (ids.ndim() != 1 || offsets.ndim() != 1) throw InputError("ids and offsets must have one dimension");
+    const ValueType type = model_->output_type(output);
+    const py::ssize_t texts = std::max<py::ssize_t>(offsets.size(), 1) - 1;
+    py::array_t<float> result({type.kind == ValueKind::rows ? ids.size() : texts, static_cast<py::ssize_t>(type.columns)});
+    float* out = result.mutable_data();
+    const std::span<const int32_t> id_span(ids.data(), static_cast<size_t>(ids.size()));
+    const std::span<const int64_t> offset_span(offsets.data(), static_cast<size_t>(offsets.size()));
+    bool finished = false;
+    {
+      const py::gil_scoped_release release;
+      finished = model_->run(id_span, offset_span, output, out, [] {
+        const py::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0;
+      });
+    }
+    if (!finished) throw py::error_already_set();
+    return result;
+  }
+
+  py::list tensors() const {
+    py::list result;
+    for (const Tensor& tensor : model_->program().tensors)
+      result.append(py::dict(py::arg("name") = tensor.name, py::arg("layout") = layout_name(tensor.layout), py::arg("rows") = tensor.rows,
+                             py::arg("columns") = tensor.columns, py::arg("size") = tensor.size));
+    return result;
+  }
+
+  const Model& model() const { return *model_; }
+
+ private:
+  std::optional<Model> model_;
+};
+
+py::list op_table() {
+  constexpr const char* type_names[] = {"u32", "f32", "choice"};
+  py::list ops;
+  for (const Op* op : all_ops()) {
+    py::list attributes;
+    for (const Attribute& attribute : op->attributes) {
+      py::list choices;
+      for (size_t from = 0; attribute.type == Attribute::Type::choice && from <= attribute.choices.size();) {
+        const size_t to = std::min(attribute.choices.find('|', from), attribute.choices.size());
+        choices.append(attribute.choices.substr(from, to - from));
+        from = to + 1;
+      }
+      py::object initial = attribute.type == Attribute::Type::f32 ? py::object(py::float_(std::bit_cast<float>(attribute.default_word)))
+                                                                  : py::object(py::int_(attribute.default_word));
+      attributes.append(py::dict(py::arg("name") = attribute.name, py::arg("type") = type_names[static_cast<size_t>(attribute.type)],
+                                 py::arg("default") = initial, py::arg("choices") = choices));
+    }
+    py::list roles;
+    for (const std::string_view role : op->tensor_roles) roles.append(role);
+    ops.append(py::dict(py::arg("id") = op->id, py::arg("name") = op->name, py::arg("min_inputs") = op->min_inputs,
+                        py::arg("max_inputs") = op->max_inputs, py::arg("tensor_roles") = roles, py::arg("attributes") = attributes));
+  }
+  return ops;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+  py::register_exception_translator(translate);
+  module.attr("FORMAT_VERSION") = format::kVersion;
+  module.attr("NUMERICS_REVISION") = kNumericsRevision;
+  module.def("isa", [] { return kernels().name; });
+  module.def("isas", available_isas);
+  module.def("default_threads", default_threads);
+  module.def("ops", op_table);
+  module.def("xxh64", [](const py::bytes& bytes) { return xxh64(as_bytes(bytes)); }, py::arg("data"));
+
+  py::class_<PyModel>(module, "Model")
+      .def(py::init<const std::variant<py::bytes, std::string>&, bool, bool, unsigned>(), py::arg("source"), py::kw_only(), py::arg("mmap") = true,
+           py::arg("verify") = false, py::arg("threads") = 0)
+      .def("section", &PyModel::section, py::arg("name"))
+      .def("outputs", &PyModel::outputs)
+      .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"))
+      .def("tensors", &PyModel::tensors)
+      .def("listing", [](const PyModel& self) { return listing(self.model().program()); })
+      .def("verify", [](const PyModel& self) {
+        const py::gil_scoped_release release;
+        self.model().file().verify_bulk();
+      })
+      .def_property_readonly("max_tokens", [](const PyModel& self) { return self.model().program().limits.max_tokens; })
+      .def_property_readonly("vocabulary", [](const PyModel& self) { return self.model().program().limits.vocabulary; })
+      .def_property_readonly("threads", [](const PyModel& self) { return self.model().threads(); })
+      .def_property_readonly("file_size", [](const PyModel& self) { return self.model().file().file_size(); })
+      .def_property_readonly("golden_revision", [](const PyModel& self) { return self.model().file().golden_revision(); })
+      .def_property_readonly("fingerprint", [](const PyModel& self) { return self.model().file().fingerprint(kNumericsRevision); });
+}
+
+}  // namespace embedrt

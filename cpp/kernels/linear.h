@@ -1,0 +1,130 @@
+// Linear layers. int8: an exact dot of bytes, then scale, zero point, bias, activation and residual while the sums are in
+// the first-level cache. float32: each output accumulated over k in order.
+#pragma once
+
+#include "kernels/math.h"
+
+namespace embedrt {
+namespace {
+
+// Columns of one call to the dot kernel: four panels.
+constexpr size_t kGroupPanels = 4;
+
+// int32 sums [rows, 16 · panels] at `acc` → outputs of columns n0 … n0 + 16 · panels.
+template <class V, Activation activation>
+void finish_i8(const LinearI8Args& args, size_t row0, size_t rows, size_t n0, size_t panels, const int32_t* acc, size_t acc_stride) {
+  using F = typename V::F;
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t row = row0 + r;
+    const auto zero = V::set1_int(args.x.zero[row]);
+    const F row_scale = V::set1(args.x.scale[row]);
+    float* out = args.out + row * args.out_stride + n0;
+    const float* residual = args.residual ? args.residual + row * args.residual_stride + n0 : nullptr;
+    for (size_t p = 0; p < panels; ++p) {
+      const size_t n = n0 + 16 * p;
+      const auto sum = V::sub_int(V::load_int(acc + r * acc_stride + 16 * p), V::mul_int(zero, V::load_int(args.column_sums + n)));
+      const F bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
+      F y = V::fma(V::to_float(sum), V::mul(row_scale, V::load(args.scale + n)), bias);
+      y = Math<V>::template activate<activation>(y);
+      if (residual) y = V::add(y, V::load(residual + 16 * p));
+      V::store(out + 16 * p, y);
+    }
+  }
+}
+
+// Isa: `V`, the vectors; `kRows`, the rows of one pass (the sums of 4 panels of them should fit the first-level cache beside the weights);
+// begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
+template <class Isa, Activation activation>
+void linear_i8_with(const LinearI8Args& args) {
+  alignas(64) int32_t acc[Isa::kRows * kGroupPanels * 16];
+  const size_t panel_stride = round_up(args.k, 4) * 16;
+  const size_t all_panels = round_up(args.n, 16) / 16;
+  Isa::begin();
+  for (size_t panel = 0; panel < all_panels; panel += kGroupPanels) {
+    const size_t panels = all_panels - panel < kGroupPanels ? all_panels - panel : kGroupPanels;
+    for (size_t row = 0; row < args.rows; row += Isa::kRows) {
+      const size_t rows = args.rows - row < Isa::kRows ? args.rows - row : Isa::kRows;
+      Isa::dot(args.x.data + row * args.x.stride, args.x.stride, rows, args.weight + panel * panel_stride, panel_stride, args.k, panels,
+               acc, 16 * kGroupPanels);
+      finish_i8<typename Isa::V, activation>(args, row, rows, 16 * panel, panels, acc, 16 * kGroupPanels);
+    }
+  }
+  Isa::end();
+}
+
+template <class Isa>
+void linear_i8(const LinearI8Args& args) noexcept {
+  switch (args.activation) {
+    case Activation::none: return linear_i8_with<Isa, Activation::none>(args);
+    case Activation::relu: return linear_i8_with<Isa, Activation::relu>(args);
+    case Activation::gelu: return linear_i8_with<Isa, Activation::gelu>(args);
+    case Activation::gelu_tanh: return linear_i8_with<Isa, Activation::gelu_tanh>(args);
+    case Activation::silu: return linear_i8_with<Isa, Activation::silu>(args);
+    case Activation::tanh: return linear_i8_with<Isa, Activation::tanh>(args);
+    case Activation::sigmoid: return linear_i8_with<Isa, Activation::sigmoid>(args);
+  }
+}
+
+template <class V, Activation activation, int R, int P>
+void linear_f32_tile(const LinearF32Args& args, size_t row, size_t panel) {
+  using F = typename V::F;
+  F acc[R][P];
+  for (int r = 0; r < R; ++r)
+    for (int p = 0; p < P; ++p) acc[r][p] = V::set1(0.0f);
+  const float* w = args.weight + panel * args.k * 16;
+  const float* x = args.x + row * args.x_stride;
+  for (size_t k = 0; k < args.k; ++k) {
+    F column[P];
+    for (int p = 0; p < P; ++p) column[p] = V::load(w + (static_cast<size_t>(p) * args.k + k) * 16);
+    for (int r = 0; r < R; ++r) {
+      const F value = V::set1(x[static_cast<size_t>(r) * args.x_stride + k]);
+      for (int p = 0; p < P; ++p) acc[r][p] = V::fma(value, column[p], acc[r][p]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    const size_t at = row + static_cast<size_t>(r);
+    for (int p = 0; p < P; ++p) {
+      const size_t n = (panel + static_cast<size_t>(p)) * 16;
+      F y = V::add(acc[r][p], args.bias ? V::load(args.bias + n) : V::set1(0.0f));
+      y = Math<V>::template activate<activation>(y);
+      if (args.residual) y = V::add(y, V::load(args.residual + at * args.residual_stride + n));
+      V::store(args.out + at * args.out_stride + n, y);
+    }
+  }
+}
+
+template <class Isa, Activation activation>
+void linear_f32_with(const LinearF32Args& args) {
+  using V = typename Isa::V;
+  const size_t panels = round_up(args.n, 16) / 16;
+  for (size_t panel = 0; panel < panels;) {
+    const bool pair = Isa::kFloatPanels == 2 && panels - panel >= 2;
+    size_t row = 0;
+    if (pair) {
+      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows)
+        linear_f32_tile<V, activation, Isa::kFloatRows, Isa::kFloatPanels>(args, row, panel);
+      for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, Isa::kFloatPanels>(args, row, panel);
+      panel += 2;
+    } else {
+      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows) linear_f32_tile<V, activation, Isa::kFloatRows, 1>(args, row, panel);
+      for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, 1>(args, row, panel);
+      panel += 1;
+    }
+  }
+}
+
+template <class Isa>
+void linear_f32(const LinearF32Args& args) noexcept {
+  switch (args.activation) {
+    case Activation::none: return linear_f32_with<Isa, Activation::none>(args);
+    case Activation::relu: return linear_f32_with<Isa, Activation::relu>(args);
+    case Activation::gelu: return linear_f32_with<Isa, Activation::gelu>(args);
+    case Activation::gelu_tanh: return linear_f32_with<Isa, Activation::gelu_tanh>(args);
+    case Activation::silu: return linear_f32_with<Isa, Activation::silu>(args);
+    case Activation::tanh: return linear_f32_with<Isa, Activation::tanh>(args);
+    case Activation::sigmoid: return linear_f32_with<Isa, Activation::sigmoid>(args);
+  }
+}
+
+}  // namespace
+}  // namespace embedrt

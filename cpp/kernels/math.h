@@ -1,0 +1,100 @@
+// exp, the normal distribution's Φ, tanh: polynomials in fused multiply-add, one source for every instruction set.
+#pragma once
+
+#include "kernels/kernels.h"
+
+#ifdef __FAST_MATH__
+#error "-ffast-math breaks the numerics contract (docs/numerics.md)"
+#endif
+
+namespace embedrt {
+namespace {
+
+template <class V>
+struct Math {
+  using F = typename V::F;
+  using I = typename V::I;
+
+  // e^x. x is clamped to [-87, 88]: below, the result is e^-87 (1.6e-38); above, 1.7e38. x = n·ln2 + r with |r| <= ln2/2, ln2 in two parts
+  // (Cody and Waite), e^r by interpolation of degree 6 at Chebyshev nodes; relative error below 1.2e-7. NaN stays NaN: it is the second operand of max and min.
+  static F exp(F x) {
+    x = V::max(V::set1(-87.0f), x);
+    x = V::min(V::set1(88.0f), x);
+    const I n = V::round(V::mul(x, V::set1(1.44269504f)));
+    const F nf = V::to_float(n);
+    F r = V::fma(nf, V::set1(-0.693359375f), x);
+    r = V::fma(nf, V::set1(2.12194440e-4f), r);
+    F p = V::set1(0.001394116086885333f);
+    p = V::fma(p, r, V::set1(0.008375167846679688f));
+    p = V::fma(p, r, V::set1(0.04166635125875473f));
+    p = V::fma(p, r, V::set1(0.16666415333747864f));
+    p = V::fma(p, r, V::set1(0.5f));
+    p = V::fma(p, r, V::set1(1.0f));
+    p = V::fma(p, r, V::set1(1.0f));
+    return V::mul(p, V::bits_to_float(V::template shift_left<23>(V::add_int(n, V::set1_int(127)))));
+  }
+
+  // x·Φ(x), the GELU with erf. Φ(x) − ½ = x·P(x²) on |x| <= 5.25, P of degree 12 in u = 2(x/5.25)² − 1, fitted to minimise the largest error of
+  // x·P (Lawson's iteration; 4.5e-7 in float32). P is slightly above ½ at the end, so the clamp to ±½ makes the tails exact: 0 and x.
+  static F gelu(F x) {
+    const F c = V::max(V::min(x, V::set1(5.25f)), V::set1(-5.25f));
+    const F u = V::fma(V::mul(c, c), V::set1(0x1.2937260000000p-4f), V::set1(-1.0f));
+    F p = V::set1(0x1.441bf00000000p-10f);
+    p = V::fma(p, u, V::set1(-0x1.8e530c0000000p-9f));
+    p = V::fma(p, u, V::set1(0x1.44632c0000000p-9f));
+    p = V::fma(p, u, V::set1(-0x1.9896640000000p-9f));
+    p = V::fma(p, u, V::set1(0x1.14efc80000000p-7f));
+    p = V::fma(p, u, V::set1(-0x1.cd26620000000p-7f));
+    p = V::fma(p, u, V::set1(0x1.30fbac0000000p-6f));
+    p = V::fma(p, u, V::set1(-0x1.9490fc0000000p-6f));
+    p = V::fma(p, u, V::set1(0x1.062d940000000p-5f));
+    p = V::fma(p, u, V::set1(-0x1.4611c00000000p-5f));
+    p = V::fma(p, u, V::set1(0x1.96b8400000000p-5f));
+    p = V::fma(p, u, V::set1(-0x1.12f2360000000p-4f));
+    p = V::fma(p, u, V::set1(0x1.13c8420000000p-3f));
+    F half = V::mul(p, c);
+    half = V::max(V::min(half, V::set1(0.5f)), V::set1(-0.5f));
+    return V::mul(x, V::add(V::set1(0.5f), half));
+  }
+
+  // |x| < 0.625: x·P(x²), degree 5, relative error 4e-9 before rounding; above: 1 − 2/(e^2|x| + 1) with the sign of x.
+  static F tanh(F x) {
+    const F a = V::abs(x);
+    const F q = V::mul(x, x);
+    F p = V::set1(-0.00567243f);
+    p = V::fma(p, q, V::set1(0.02060315f));
+    p = V::fma(p, q, V::set1(-0.05372523f));
+    p = V::fma(p, q, V::set1(0.13331186f));
+    p = V::fma(p, q, V::set1(-0.33333263f));
+    p = V::fma(p, q, V::set1(1.0f));
+    const F small = V::mul(x, p);
+    const F large = V::sub(V::set1(1.0f), V::div(V::set1(2.0f), V::add(exp(V::add(a, a)), V::set1(1.0f))));
+    const F signed_large = V::if_less(x, V::set1(0.0f), V::sub(V::set1(0.0f), large), large);
+    return V::if_less(a, V::set1(0.625f), small, signed_large);
+  }
+
+  static F sigmoid(F x) {
+    return V::div(V::set1(1.0f), V::add(V::set1(1.0f), exp(V::sub(V::set1(0.0f), x))));
+  }
+  static F silu(F x) { return V::div(x, V::add(V::set1(1.0f), exp(V::sub(V::set1(0.0f), x)))); }
+  static F gelu_tanh(F x) {
+    const F cube = V::mul(V::mul(V::set1(0.044715f), V::mul(x, x)), x);
+    const F u = V::mul(V::set1(0.7978845608f), V::add(x, cube));
+    return V::mul(V::mul(V::set1(0.5f), x), V::add(V::set1(1.0f), tanh(u)));
+  }
+  static F relu(F x) { return V::max(V::set1(0.0f), x); }
+
+  template <Activation activation>
+  static F activate(F x) {
+    if constexpr (activation == Activation::relu) return relu(x);
+    if constexpr (activation == Activation::gelu) return gelu(x);
+    if constexpr (activation == Activation::gelu_tanh) return gelu_tanh(x);
+    if constexpr (activation == Activation::silu) return silu(x);
+    if constexpr (activation == Activation::tanh) return tanh(x);
+    if constexpr (activation == Activation::sigmoid) return sigmoid(x);
+    return x;
+  }
+};
+
+}  // namespace
+}  // namespace embedrt

@@ -1,0 +1,80 @@
+// Float rows → rows of uint8 with a scale and a zero point each (docs/numerics.md, "Quantised rows").
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace embedrt {
+namespace {
+
+// Below this a range counts as zero: 255 / range stays far from overflow, and range / 255 from the subnormals.
+constexpr float kSmallestRange = 0x1p-100f;
+
+// What quantising needs to know of a range that includes zero.
+struct RowScale {
+  float scale = 0.0f;
+  float inverse = 0.0f;
+  int32_t zero = 0;
+};
+
+template <class V>
+RowScale row_scale(float lo, float hi) {
+  RowScale r;
+  const float range = hi - lo;
+  if (range >= kSmallestRange) {
+    r.scale = range / 255.0f;
+    r.inverse = 255.0f / range;
+    float zero = -lo * r.inverse;
+    zero = zero < 255.0f ? zero : 255.0f;
+    // To nearest even: 0 <= zero <= 255, so adding 1.5·2^23 rounds at the last bit.
+    r.zero = static_cast<int32_t>((zero + 12582912.0f) - 12582912.0f);
+  }
+  return r;
+}
+
+template <class V>
+void quantize_rows(const QuantizeArgs& args) noexcept {
+  using F = typename V::F;
+  const F none = V::set1(0.0f);
+  const size_t whole = args.columns / 16 * 16;
+  const int tail = static_cast<int>(args.columns - whole);
+  for (size_t row = 0; row < args.rows; ++row) {
+    const float* x = args.x + row * args.x_stride;
+    F lo = none, hi = none, bad = none;
+    for (size_t c = 0; c < whole; c += 16) {
+      const F v = V::load(x + c);
+      lo = V::min(v, lo);
+      hi = V::max(v, hi);
+      bad = V::fma(v, none, bad);
+    }
+    if (tail) {
+      const F v = V::first(V::load(x + whole), tail, none);
+      lo = V::min(v, lo);
+      hi = V::max(v, hi);
+      bad = V::fma(v, none, bad);
+    }
+    const RowScale r = row_scale<V>(-V::reduce_max(V::sub(none, lo)), V::reduce_max(hi));
+    args.out.scale[row] = r.scale + V::reduce_add(bad);
+    args.out.zero[row] = r.zero;
+
+    uint8_t* out = args.out.data + row * args.out.stride;
+    const F inverse = V::set1(r.inverse), most = V::set1(512.0f), least = V::set1(-512.0f);
+    const auto zero = V::set1_int(r.zero), top = V::set1_int(255), bottom = V::set1_int(0);
+    const auto convert = [&](F v) {
+      const F scaled = V::max(V::min(V::mul(v, inverse), most), least);
+      return V::min_int(V::max_int(V::add_int(V::round(scaled), zero), bottom), top);
+    };
+    for (size_t c = 0; c < whole; c += 16) V::store_bytes(out + c, convert(V::load(x + c)));
+    size_t c = whole;
+    if (tail) {
+      // Past the last column the bytes must be zero; columns that are not there quantise to `zero`, so they are cut as integers.
+      alignas(64) uint8_t bytes[16];
+      V::store_bytes(bytes, convert(V::load(x + whole)));
+      for (int i = 0; i < 16; ++i) out[c + static_cast<size_t>(i)] = i < tail ? bytes[i] : uint8_t{0};
+      c += 16;
+    }
+    for (; c < args.out.stride; c += 16) V::store_bytes(out + c, bottom);
+  }
+}
+
+}  // namespace
+}  // namespace embedrt

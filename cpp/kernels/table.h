@@ -1,0 +1,65 @@
+// The table of one instruction set, from its `Isa`.
+#pragma once
+
+#include "kernels/attention_f32.h"
+#include "kernels/attention_i8.h"
+#include "kernels/linear.h"
+#include "kernels/pool.h"
+#include "kernels/quantize.h"
+#include "kernels/rows.h"
+
+namespace embedrt {
+namespace {
+
+// Walks rows × panels in tiles of R × P registers, and narrower ones at the edges. Isa::tile<R, P>(a, a_stride, w, panel_stride, k, acc, acc_stride).
+template <class Tiles, int R, int P>
+void dot_rows(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc, size_t acc_stride) {
+  size_t row = 0;
+  for (; row + R <= rows; row += R)
+    Tiles::template tile<R, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
+  if constexpr (R > 1) {
+    if (row < rows)
+      dot_rows<Tiles, R / 2, P>(a + row * a_stride, a_stride, rows - row, w, panel_stride, k, acc + row * acc_stride, acc_stride);
+  }
+}
+
+template <class Tiles, int P>
+void dot_panels(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
+                size_t acc_stride) {
+  size_t panel = 0;
+  for (; panel + P <= panels; panel += P)
+    dot_rows<Tiles, Tiles::template rows_for<P>(), P>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
+  if constexpr (P > 1) {
+    if (panel < panels)
+      dot_panels<Tiles, P / 2>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, panels - panel, acc + panel * 16, acc_stride);
+  }
+}
+
+template <class Isa>
+constexpr Kernels make_kernels(const char* name) {
+  using V = typename Isa::V;
+  return Kernels{
+      .name = name,
+      .quantize = quantize_rows<V>,
+      .linear_i8 = linear_i8<Isa>,
+      .linear_f32 = linear_f32<Isa>,
+      .norm = norm_rows<V>,
+      .lookup = lookup_rows<V>,
+      .add = add_rows<V>,
+      .attention_i8_scratch = attention_i8_scratch<Isa>,
+      .attention_i8 = attention_i8<Isa>,
+      .attention_f32_scratch = attention_f32_scratch<V>,
+      .attention_f32 = attention_f32<V>,
+      .pool = pool_segment<V>,
+      .normalize = normalize_rows<V>,
+      .dot = [](const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
+                size_t acc_stride) noexcept {
+        Isa::begin();
+        Isa::dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+        Isa::end();
+      },
+  };
+}
+
+}  // namespace
+}  // namespace embedrt

@@ -1,0 +1,212 @@
+// Turns the records of a file into a program that can be trusted. Everything that later code relies on is established
+// here.
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "program/format.h"
+#include "program/limits.h"
+#include "program/model_file.h"
+#include "program/program.h"
+#include "program/reader.h"
+
+namespace embedrt {
+namespace {
+
+[[noreturn]] void fail(const std::string& problem) {
+  throw FormatError("program: " + problem);
+}
+
+std::string label(const char* what, size_t index, std::string_view name) {
+  return std::string(what) + " " + std::to_string(index) + " (" + std::string(name) + ")";
+}
+
+bool finite(uint32_t word) {
+  return (word & 0x7F800000) != 0x7F800000;
+}
+
+Tensor verify_tensor(const TensorRecord& record, std::span<const std::byte> bulk) {
+  if (record.layout < static_cast<uint8_t>(Layout::vector_f32) ||
+      record.layout > static_cast<uint8_t>(Layout::panel_f32)) {
+    fail("layout " + std::to_string(record.layout) + " is unknown");
+  }
+  const auto layout = static_cast<Layout>(record.layout);
+  if (record.rows == 0 || record.columns == 0 || record.rows > kMaxTensorExtent || record.columns > kMaxTensorExtent) {
+    fail("a shape of [" + std::to_string(record.rows) + ", " + std::to_string(record.columns) + "]");
+  }
+  if ((layout == Layout::vector_f32 || layout == Layout::vector_i32) && record.rows != 1)
+    fail("a vector of several rows");
+  const uint64_t size = layout_bytes(layout, record.rows, record.columns);
+  if (record.size != size) {
+    fail("the size is " + std::to_string(record.size) + ", its layout needs " + std::to_string(size));
+  }
+  if (record.offset % format::kAlignment != 0) fail("the offset is not a multiple of 64");
+  if (record.offset > bulk.size() || size > bulk.size() - record.offset)
+    fail("runs past the end of the tensors section");
+  return {layout, record.rows, record.columns, bulk.data() + record.offset, size, record.name};
+}
+
+// Adds where the problem is to what a check of one record says.
+template <class Check>
+auto located(const char* what, size_t index, std::string_view name, Check check) {
+  try {
+    return check();
+  } catch (const FormatError& error) {
+    std::string problem = error.what();
+    if (problem.starts_with("program: ")) problem.erase(0, 9);
+    fail(label(what, index, name) + ": " + problem);
+  }
+}
+
+// Tensors may share bytes, so the bytes are looked at once, in order, rather than once for each tensor.
+void verify_finite(const std::vector<Tensor>& tensors) {
+  std::vector<const Tensor*> vectors;
+  for (const Tensor& tensor : tensors) {
+    if (tensor.layout == Layout::vector_f32) vectors.push_back(&tensor);
+  }
+  std::sort(vectors.begin(), vectors.end(), [](const Tensor* a, const Tensor* b) { return a->data < b->data; });
+  const std::byte* checked = nullptr;
+  for (const Tensor* tensor : vectors) {
+    const std::byte* end = tensor->data + tensor->size;
+    const std::byte* begin = std::max(tensor->data, checked);
+    if (begin >= end) continue;
+    const auto* words = reinterpret_cast<const uint32_t*>(begin);
+    if (!std::all_of(words, reinterpret_cast<const uint32_t*>(end), finite)) {
+      fail(label("tensor", static_cast<size_t>(tensor - tensors.data()), tensor->name) + ": a value is not finite");
+    }
+    checked = end;
+  }
+}
+
+void verify_words(const Op& op, const std::vector<uint32_t>& words) {
+  for (size_t i = 0; i < words.size(); ++i) {
+    const Attribute& attribute = op.attributes[i];
+    const std::string name(attribute.name);
+    if (attribute.type == Attribute::Type::f32 && !finite(words[i])) fail(name + " is not finite");
+    if (attribute.type != Attribute::Type::choice) continue;
+    const auto choices = 1 + std::count(attribute.choices.begin(), attribute.choices.end(), '|');
+    if (words[i] >= static_cast<uint64_t>(choices)) {
+      fail(name + " is " + std::to_string(words[i]) + ", the choices are " + std::string(attribute.choices));
+    }
+  }
+}
+
+Instruction verify_instruction(const InstructionRecord& record, const Program& program) {
+  const size_t defined = program.instructions.size() + 1;  // values, with the ids
+  Instruction instruction;
+  instruction.op = record.op;
+  for (const uint16_t input : record.inputs) {
+    if (input >= defined) fail("input " + std::to_string(input) + " is not defined yet");
+    instruction.inputs.push_back(input);
+    instruction.input_types.push_back(program.type(input));
+  }
+  for (const uint16_t tensor : record.tensors) {
+    if (tensor != format::kNoTensor && tensor >= program.tensors.size()) {
+      fail("there is no tensor " + std::to_string(tensor));
+    }
+    instruction.tensors.push_back(tensor == format::kNoTensor ? nullptr : &program.tensors[tensor]);
+  }
+  verify_words(*record.op, record.words);
+  instruction.words = record.words;
+  instruction.type = record.op->check(instruction, program.limits);
+  if (instruction.type.kind == ValueKind::ids || instruction.type.columns == 0 ||
+      instruction.type.columns > kMaxColumns) {
+    fail("defines " + std::to_string(instruction.type.columns) + " columns, allowed are 1 to " +
+         std::to_string(kMaxColumns));
+  }
+  return instruction;
+}
+
+void verify_output(const Output& output, const Program& program) {
+  if (output.value == 0 || output.value > program.instructions.size()) {
+    fail("there is no value " + std::to_string(output.value));
+  }
+  const bool rows = output.name == format::kTokenEmbeddings;
+  if (!rows && output.name != format::kSentenceEmbedding) fail("the name is unknown");
+  if (program.type(output.value).kind != (rows ? ValueKind::rows : ValueKind::segments)) {
+    fail(rows ? "the value has no row for each token" : "the value has no row for each text");
+  }
+  const auto same = [&](const Output& other) { return other.name == output.name; };
+  if (std::any_of(program.outputs.begin(), program.outputs.end(), same)) fail("the name is there twice");
+}
+
+// For each value, the last instruction that reads it; the number of instructions for an output; 0 when nothing reads
+// it.
+std::vector<size_t> last_reads(const Program& program) {
+  std::vector<size_t> last(program.instructions.size() + 1, 0);
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    for (const uint16_t input : program.instructions[i].inputs) last[input] = i;
+  }
+  for (const Output& output : program.outputs) last[output.value] = program.instructions.size();
+  return last;
+}
+
+void verify_costs(const Program& program) {
+  const std::vector<size_t> last = last_reads(program);
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    if (last[i + 1] == 0) fail(label("instruction", i, program.instructions[i].op->name) + ": nothing reads its value");
+  }
+  if (work_per_token(program) > kMaxWorkPerToken) {
+    fail("more than " + std::to_string(kMaxWorkPerToken) + " multiply-adds for one token");
+  }
+  if (value_bytes(program, program.limits.max_tokens) > kMaxArenaBytes) {
+    fail("values of more than " + std::to_string(kMaxArenaBytes) + " bytes for " +
+         std::to_string(program.limits.max_tokens) + " tokens");
+  }
+}
+
+}  // namespace
+
+uint64_t work_per_token(const Program& program) {
+  uint64_t sum = 0;
+  for (const Instruction& instruction : program.instructions) {
+    const uint64_t work =
+        std::max<uint64_t>(instruction.op->work(instruction, program.limits), instruction.type.columns);
+    sum += std::min(work, kMaxWorkPerToken + 1);  // at most 4,096 of them: no overflow
+  }
+  return sum;
+}
+
+uint64_t value_bytes(const Program& program, uint64_t rows) {
+  const std::vector<size_t> last = last_reads(program);
+  // A value of segments has at most as many rows as there are tokens. Columns are padded to whole vectors.
+  const auto columns = [&](size_t value) { return uint64_t{(program.type(value).columns + 15) / 16} * 16; };
+  std::vector<uint64_t> ending(program.instructions.size() + 1, 0);  // columns that are last read by each instruction
+  uint64_t alive = 0, most = 0;
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    alive += columns(i + 1);
+    ending[last[i + 1]] += columns(i + 1);
+    most = std::max(most, alive);
+    alive -= ending[i];
+  }
+  return most * sizeof(float) * rows;
+}
+
+Program load_program(std::span<const std::byte> section, std::span<const std::byte> bulk) {
+  ProgramRecords records = read_program(section);
+  Program program;
+  program.limits = records.limits;
+  program.tensors.reserve(records.tensors.size());  // instructions point into it
+  for (size_t i = 0; i < records.tensors.size(); ++i) {
+    program.tensors.push_back(
+        located("tensor", i, records.tensors[i].name, [&] { return verify_tensor(records.tensors[i], bulk); }));
+  }
+  verify_finite(program.tensors);
+  for (size_t i = 0; i < records.instructions.size(); ++i) {
+    const InstructionRecord& record = records.instructions[i];
+    program.instructions.push_back(
+        located("instruction", i, record.op->name, [&] { return verify_instruction(record, program); }));
+  }
+  for (size_t i = 0; i < records.outputs.size(); ++i) {
+    located("output", i, records.outputs[i].name, [&] { verify_output(records.outputs[i], program); });
+    program.outputs.push_back(std::move(records.outputs[i]));
+  }
+  verify_costs(program);
+  return program;
+}
+
+Program load_program(const ModelFile& file) {
+  return load_program(file.section(format::SectionKind::program), file.section(format::SectionKind::tensors));
+}
+
+}  // namespace embedrt
