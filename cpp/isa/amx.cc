@@ -20,7 +20,7 @@ static_assert(sizeof(TileConfig) == 64);
 
 struct Amx {
   using V = Avx512Vec;
-  static constexpr size_t kRows = 32;
+  static constexpr size_t kRows = 32, kPanels = 4;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
 
   static void begin() {
@@ -68,7 +68,7 @@ struct Amx {
   static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
                   size_t acc_stride) {
     // A few rows are bound by reading the weights: vpdpbusd does that as fast and wastes no rows of a tile.
-    if (rows <= 4) return dot_panels<Avx512VnniTiles, 4>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+    if (rows <= 4) return dot_panels<Avx512VnniTiles, 3>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
     size_t panel = 0;
     for (; panel + 2 <= panels; panel += 2) rows_of<2>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
     if (panel < panels) rows_of<1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);

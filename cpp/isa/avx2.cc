@@ -54,7 +54,7 @@ struct Avx2Tiles {
 
 struct Avx2 {
   using V = Avx2Vec;
-  static constexpr size_t kRows = 48;
+  static constexpr size_t kRows = 48, kPanels = 4;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}
   static void end() {}

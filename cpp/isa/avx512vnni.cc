@@ -10,13 +10,13 @@ namespace {
 
 struct Avx512Vnni {
   using V = Avx512Vec;
-  static constexpr size_t kRows = 48;
+  static constexpr size_t kRows = 32, kPanels = 3;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
   static void begin() {}
   static void end() {}
   static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
                   size_t acc_stride) {
-    dot_panels<Avx512VnniTiles, 4>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+    dot_panels<Avx512VnniTiles, 3>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
   }
 };
 

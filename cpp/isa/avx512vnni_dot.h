@@ -14,7 +14,7 @@ struct Avx512VnniTiles {
   // 32 registers: R·P sums, P weights, one broadcast. Ten independent sums hide the latency of five cycles at two a cycle.
   template <int P>
   static constexpr int rows_for() {
-    return P == 4 ? 6 : P == 2 ? 8 : 16;
+    return P == 3 ? 8 : P == 2 ? 12 : 16;
   }
 
   template <int R, int P>

@@ -45,7 +45,7 @@ struct AvxVnniTiles {
 
 struct AvxVnni {
   using V = Avx2Vec;
-  static constexpr size_t kRows = 48;
+  static constexpr size_t kRows = 48, kPanels = 4;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}
   static void end() {}

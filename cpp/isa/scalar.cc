@@ -10,7 +10,7 @@ namespace {
 
 struct Scalar {
   using V = ScalarVec;
-  static constexpr size_t kRows = 16;
+  static constexpr size_t kRows = 16, kPanels = 4;
   static constexpr int kFloatRows = 1, kFloatPanels = 1;
   static void begin() {}
   static void end() {}

@@ -45,11 +45,11 @@ struct AttentionI8Layout {
     };
     keys = place(panels * key_stride + 1024);
     values = place(columns / 16 * value_stride + 1024);
-    shift = place(panels * 16 * sizeof(int32_t));
+    shift = place(panels * 16 * 16 * sizeof(int32_t));
     key_scale = place(panels * 16 * sizeof(float));
     value_scale = place(columns * sizeof(float));
     mean = place(columns * sizeof(float));
-    query = place(rows * query_stride);
+    query = place(round_up(rows, 16) * query_stride);
     query_scale = place(rows * sizeof(float));
     scores = place(rows * score_stride * sizeof(float));
     planes = place(2 * rows * plane_stride);
@@ -76,46 +76,52 @@ struct AttentionI8 {
     return reinterpret_cast<T*>(base + offset);
   }
 
-  struct Scale {
-    float scale, inverse;  // scale is NaN when a value is not finite
-  };
-  static Scale symmetric(float most, float bad) {
-    if (most >= kSmallestRange) return {most / 127.0f + bad, 127.0f / most};
-    return {bad, 0.0f};
-  }
   // round(x · inverse), within ±127.
   static typename V::I quantize(F x, F inverse) {
     const F scaled = V::max(V::min(V::mul(x, inverse), V::set1(127.0f)), V::set1(-127.0f));
     return V::round(scaled);
   }
 
-  // Quantises `head_dim` floats less `mean` (or 0) to int8 plus `offset`; writes whole vectors of bytes, `offset`-free zeros past the end.
-  Scale quantize_row(const float* x, const float* mean, int32_t offset, uint8_t* out) const {
-    const F none = V::set1(0.0f);
-    F most = none, bad = none;
-    const auto value = [&](size_t c, int lanes) {
-      F v = V::load(x + c);
+  // Scales of sixteen rows or columns from the greatest |x| of each, as integers: the order of non-negative floats is that of
+  // their bits, with the ones that are not finite on top. Those make the scale NaN.
+  static void symmetric(typename V::I most_bits, float* scale, float* inverse) {
+    const F none = V::set1(0.0f), small = V::set1(kSmallestRange), full = V::set1(127.0f);
+    const F most = V::bits_to_float(most_bits);
+    V::store(scale, V::add(V::if_less(most, small, none, V::div(most, full)), V::sub(most, most)));
+    V::store(inverse, V::if_less(most, small, none, V::div(full, most)));
+  }
+  static typename V::I magnitude_bits(F x) { return V::and_int(V::float_bits(x), V::set1_int(0x7fffffff)); }
+
+  // Sixteen rows of `head_dim` floats (fewer: `count`), less `mean` where there is one, to int8 plus `offset`. `out(row)` is where the bytes
+  // of a row go: whole vectors, zeros past the last column.
+  template <class Out>
+  void quantize_rows(const float* x, size_t count, const float* mean, int32_t offset, float* scale, Out out) const {
+    typename V::I most[16];
+    const auto value = [&](size_t row, size_t c, int lanes) {
+      F v = V::load(x + row * args.qkv_stride + c);
       if (mean) v = V::sub(v, V::load(mean + c));
-      return lanes == 16 ? v : V::first(v, lanes, none);
+      return lanes == 16 ? v : V::first(v, lanes, V::set1(0.0f));
     };
-    each_vector(args.head_dim, [&](size_t c, int lanes) {
-      const F v = value(c, lanes);
-      most = V::max(V::abs(v), most);
-      bad = V::fma(v, none, bad);
-    });
-    const Scale s = symmetric(V::reduce_max(most), V::reduce_add(bad));
-    const F inverse = V::set1(s.inverse);
+    for (size_t row = 0; row < 16; ++row) {
+      most[row] = V::set1_int(0);
+      if (row < count)
+        each_vector(args.head_dim, [&](size_t c, int lanes) { most[row] = V::max_int(magnitude_bits(value(row, c, lanes)), most[row]); });
+    }
+    alignas(64) float inverse[16];
+    symmetric(V::max_of_rows(most), scale, inverse);
     const auto shift = V::set1_int(offset);
-    each_vector(args.head_dim, [&](size_t c, int lanes) {
-      V::store_bytes(out + c, V::add_int(quantize(value(c, lanes), inverse), shift));
-      for (int i = lanes; i < 16; ++i) out[c + static_cast<size_t>(i)] = 0;
-    });
-    return s;
+    for (size_t row = 0; row < count; ++row) {
+      uint8_t* bytes = out(row);
+      each_vector(args.head_dim, [&](size_t c, int lanes) {
+        V::store_bytes(bytes + c, V::add_int(quantize(value(row, c, lanes), V::set1(inverse[row])), shift));
+        for (int i = lanes; i < 16; ++i) bytes[c + static_cast<size_t>(i)] = 0;
+      });
+    }
   }
 
-  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels; 128 · Σ k8 beside them takes back the queries' offset.
-  // Returns NaN when a key is not finite, else 0.
-  float pack_keys(const float* k) const {
+  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. The queries come with an offset of
+  // 128; `shift` takes back what it adds, 128 · Σ k8, found by the same dot.
+  void pack_keys(const float* k) const {
     float* mean = piece<float>(at.mean);
     const float tokens = static_cast<float>(args.tokens);
     for (size_t c = 0; c < args.head_dim; c += 16) {
@@ -123,62 +129,46 @@ struct AttentionI8 {
       for (size_t j = 0; j < args.tokens; ++j) sum = V::add(sum, V::load(k + j * args.qkv_stride + c));
       V::store(mean + c, V::div(sum, V::set1(tokens)));
     }
-    const size_t quads = round_up(args.head_dim, 4) / 4, padded = round_up(args.tokens, 16);
-    int8_t* panels = piece<int8_t>(at.keys);
-    int32_t* shift = piece<int32_t>(at.shift);
-    float* scale = piece<float>(at.key_scale);
-    float bad = 0.0f;
-    alignas(64) uint8_t row[kMostHeadDim];
-    for (size_t j = 0; j < padded; ++j) {
-      int8_t* to = panels + j / 16 * at.key_stride + j % 16 * 4;
-      if (j >= args.tokens) {
-        for (size_t q = 0; q < quads; ++q) copy_quad(to + q * 64, nullptr);
-        shift[j] = 0;
-        scale[j] = 0.0f;
-        continue;
-      }
-      const Scale s = quantize_row(k + j * args.qkv_stride, mean, 0, row);
-      scale[j] = s.scale;
-      bad = bad + (s.scale - s.scale);
-      auto sums = V::set1_int(0);
-      for (size_t c = 0; c < args.head_dim; c += 16)
-        sums = V::add_int(sums, V::load_signed_bytes(reinterpret_cast<const int8_t*>(row) + c));
-      shift[j] = static_cast<int32_t>(V::reduce_add_int(sums) * 128u);
-      for (size_t q = 0; q < quads; ++q) copy_quad(to + q * 64, row + 4 * q);
+    const size_t quads = round_up(args.head_dim, 4) / 4;
+    alignas(64) uint8_t rows_of_panel[16 * kMostHeadDim];
+    const size_t width = round_up(args.head_dim, 16);
+    for (size_t j = 0; j < args.tokens; j += 16) {
+      const size_t count = args.tokens - j < 16 ? args.tokens - j : 16;
+      for (size_t i = count * width; i < 16 * width; ++i) rows_of_panel[i] = 0;
+      quantize_rows(k + j * args.qkv_stride, count, mean, 0, piece<float>(at.key_scale) + j,
+                    [&](size_t row) { return rows_of_panel + row * width; });
+      int8_t* panel = piece<int8_t>(at.keys) + j / 16 * at.key_stride;
+      for (size_t q = 0; q < quads; ++q)
+        for (size_t row = 0; row < 16; ++row) __builtin_memcpy(panel + q * 64 + row * 4, rows_of_panel + row * width + q * 4, 4);
     }
-    return bad;
-  }
-  static void copy_quad(int8_t* to, const uint8_t* from) {
-    const uint32_t none = 0;
-    __builtin_memcpy(to, from ? static_cast<const void*>(from) : &none, 4);
+    // One row of 128s against the keys.
+    uint8_t* ones = piece<uint8_t>(at.query);
+    for (size_t c = 0; c < at.query_stride; ++c) ones[c] = c < args.head_dim ? 128 : 0;
+    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16, piece<int32_t>(at.shift),
+             at.score_stride);
   }
 
   // Values quantised by column over the segment, into panels with four keys side by side.
   void pack_values(const float* v) const {
-    const F none = V::set1(0.0f);
     float* scales = piece<float>(at.value_scale);
     const auto low_byte = V::set1_int(255);
-    each_vector(args.head_dim, [&](size_t c, int lanes) {
-      F most = none, bad = none;
-      for (size_t j = 0; j < args.tokens; ++j) {
-        const F x = V::load(v + j * args.qkv_stride + c);
-        most = V::max(V::abs(x), most);
-        bad = V::fma(x, none, bad);
-      }
-      const F small = V::set1(kSmallestRange);
-      const F inverse = V::first(V::if_less(most, small, none, V::div(V::set1(127.0f), most)), lanes, none);
-      V::store(scales + c, V::add(V::if_less(most, small, none, V::div(most, V::set1(127.0f))), bad));
+    for (size_t c = 0; c < args.head_dim; c += 16) {
+      auto most = V::set1_int(0);
+      for (size_t j = 0; j < args.tokens; ++j) most = V::max_int(magnitude_bits(V::load(v + j * args.qkv_stride + c)), most);
+      alignas(64) float inverses[16];
+      symmetric(most, scales + c, inverses);
+      // Columns past the last are another head's, or nobody's; they are packed as they come and never read.
+      const F inverse = V::load(inverses);
       int8_t* panel = piece<int8_t>(at.values) + c / 16 * at.value_stride;
       for (size_t j = 0; j < args.tokens; j += 4) {
-        auto quad = V::set1_int(0);
         const auto row = [&](size_t i) {
           return j + i < args.tokens ? V::and_int(quantize(V::load(v + (j + i) * args.qkv_stride + c), inverse), low_byte) : V::set1_int(0);
         };
-        quad = V::or_int(V::or_int(row(0), V::template shift_left<8>(row(1))),
-                         V::or_int(V::template shift_left<16>(row(2)), V::template shift_left<24>(row(3))));
+        const auto quad = V::or_int(V::or_int(row(0), V::template shift_left<8>(row(1))),
+                                    V::or_int(V::template shift_left<16>(row(2)), V::template shift_left<24>(row(3))));
         V::store_int(reinterpret_cast<int32_t*>(panel + j * 16), quad);
       }
-    });
+    }
   }
 
   // Integer scores of one query → two planes of bytes; returns Σp.
@@ -196,10 +186,19 @@ struct AttentionI8 {
     });
     const F top = V::set1(V::reduce_max(most)), full = V::set1(65535.0f);
     auto sums = V::set1_int(0);
-    size_t j = 0;
-    for (; j < args.tokens; j += 16) {
-      const auto p = V::round(V::mul(Math<V>::exp(V::sub(V::load(scores + j), top)), full));
+    const auto numerator = [&](size_t j) {
+      const auto p = V::round(V::mul(Math<V>::exp_below_88(V::sub(V::load(scores + j), top)), full));
       sums = V::add_int(sums, p);
+      return p;
+    };
+    const size_t end = round_up(args.tokens, 16);
+    size_t j = 0;
+    for (; j + 64 <= end; j += 64) {
+      const typename V::I p[4] = {numerator(j), numerator(j + 16), numerator(j + 32), numerator(j + 48)};
+      V::store_planes(hi + j, lo + j, p);
+    }
+    for (; j < end; j += 16) {
+      const auto p = numerator(j);
       V::store_bytes(hi + j, V::template shift_right<8>(p));
       V::store_bytes(lo + j, p);
     }
@@ -210,13 +209,17 @@ struct AttentionI8 {
     return static_cast<float>(V::reduce_add_int(sums));
   }
 
+  // `bad`: NaN when a key of the segment is not finite, else 0.
   void queries(const float* q, size_t count, float bad, float* out) const {
     uint8_t* query = piece<uint8_t>(at.query);
     float* scale = piece<float>(at.query_scale);
-    for (size_t i = 0; i < count; ++i) {
-      uint8_t* row = query + i * at.query_stride;
-      scale[i] = quantize_row(q + i * args.qkv_stride, nullptr, 128, row).scale;
-      for (size_t c = round_up(args.head_dim, 16); c < at.query_stride; c += 16) V::store_bytes(row + c, V::set1_int(0));
+    for (size_t i = 0; i < count; i += 16) {
+      const size_t left = count - i < 16 ? count - i : 16;
+      quantize_rows(q + i * args.qkv_stride, left, nullptr, 128, scale + i, [&](size_t row) {
+        uint8_t* bytes = query + (i + row) * at.query_stride;
+        for (size_t c = round_up(args.head_dim, 16); c < at.query_stride; c += 16) V::store_bytes(bytes + c, V::set1_int(0));
+        return bytes;
+      });
     }
     int32_t* acc = piece<int32_t>(at.scores);
     float* scores = piece<float>(at.scores);
@@ -232,20 +235,29 @@ struct AttentionI8 {
       // A query or a key that is not finite makes the whole row NaN.
       scale[i] = sum + (bad + (scale[i] - scale[i]));
     }
+    for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
     Isa::dot(planes, at.plane_stride, half + count, piece<int8_t>(at.values), at.value_stride, args.tokens, at.out_stride / 16, product,
              at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
-      const F sum = V::set1(scale[i]);
+      const F inverse = V::set1(scale[i]);
       const int32_t* hi = product + i * at.out_stride;
       const int32_t* lo = product + (half + i) * at.out_stride;
       each_vector(args.head_dim, [&](size_t c, int lanes) {
         const F both = V::fma(V::to_float(V::load_int(hi + c)), radix, V::to_float(V::load_int(lo + c)));
-        const F y = V::mul(both, V::div(V::load(piece<float>(at.value_scale) + c), sum));
+        const F y = V::mul(V::mul(both, V::load(piece<float>(at.value_scale) + c)), inverse);
         V::store_first(out + i * args.out_stride + c, y, lanes);
       });
     }
+  }
+
+  // NaN when the scale of a key is.
+  float keys_not_finite() const {
+    const float* scale = piece<float>(at.key_scale);
+    F bad = V::set1(0.0f);
+    for (size_t j = 0; j < args.tokens; j += 16) bad = V::add(bad, V::sub(V::load(scale + j), V::load(scale + j)));
+    return V::reduce_add(bad);
   }
 
   void run() const {
@@ -253,7 +265,8 @@ struct AttentionI8 {
     Isa::begin();
     for (size_t head = 0; head < args.heads; ++head) {
       const float* q = args.qkv + head * args.head_dim;
-      const float bad = pack_keys(q + width);
+      pack_keys(q + width);
+      const float bad = keys_not_finite();
       pack_values(q + 2 * width);
       for (size_t i = 0; i < args.tokens; i += rows) {
         const size_t count = args.tokens - i < rows ? args.tokens - i : rows;

@@ -7,46 +7,41 @@
 namespace embedrt {
 namespace {
 
-// Columns of one call to the dot kernel: four panels.
-constexpr size_t kGroupPanels = 4;
-
-// int32 sums [rows, 16 · panels] at `acc` → outputs of columns n0 … n0 + 16 · panels.
+// int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
 template <class V, Activation activation>
-void finish_i8(const LinearI8Args& args, size_t row0, size_t rows, size_t n0, size_t panels, const int32_t* acc, size_t acc_stride) {
+void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {
   using F = typename V::F;
+  const auto column_sums = V::load_int(args.column_sums + n);
+  const F scale = V::load(args.scale + n);
+  const F bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
+  float* out = args.out + row0 * args.out_stride + n;
+  const float* residual = args.residual ? args.residual + row0 * args.residual_stride + n : nullptr;
   for (size_t r = 0; r < rows; ++r) {
-    const size_t row = row0 + r;
-    const auto zero = V::set1_int(args.x.zero[row]);
-    const F row_scale = V::set1(args.x.scale[row]);
-    float* out = args.out + row * args.out_stride + n0;
-    const float* residual = args.residual ? args.residual + row * args.residual_stride + n0 : nullptr;
-    for (size_t p = 0; p < panels; ++p) {
-      const size_t n = n0 + 16 * p;
-      const auto sum = V::sub_int(V::load_int(acc + r * acc_stride + 16 * p), V::mul_int(zero, V::load_int(args.column_sums + n)));
-      const F bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
-      F y = V::fma(V::to_float(sum), V::mul(row_scale, V::load(args.scale + n)), bias);
-      y = Math<V>::template activate<activation>(y);
-      if (residual) y = V::add(y, V::load(residual + 16 * p));
-      V::store(out + 16 * p, y);
-    }
+    const auto sum = V::sub_int(V::load_int(acc + r * acc_stride), V::mul_int(V::set1_int(args.x.zero[row0 + r]), column_sums));
+    F y = V::fma(V::to_float(sum), V::mul(V::set1(args.x.scale[row0 + r]), scale), bias);
+    y = Math<V>::template activate<activation>(y);
+    if (residual) y = V::add(y, V::load(residual + r * args.residual_stride));
+    V::store(out + r * args.out_stride, y);
   }
 }
 
-// Isa: `V`, the vectors; `kRows`, the rows of one pass (the sums of 4 panels of them should fit the first-level cache beside the weights);
-// begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
+// Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the weights of the
+// panels); begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
 template <class Isa, Activation activation>
 void linear_i8_with(const LinearI8Args& args) {
-  alignas(64) int32_t acc[Isa::kRows * kGroupPanels * 16];
+  alignas(64) int32_t acc[Isa::kRows * Isa::kPanels * 16];
+  constexpr size_t kStride = 16 * Isa::kPanels;
   const size_t panel_stride = round_up(args.k, 4) * 16;
   const size_t all_panels = round_up(args.n, 16) / 16;
   Isa::begin();
-  for (size_t panel = 0; panel < all_panels; panel += kGroupPanels) {
-    const size_t panels = all_panels - panel < kGroupPanels ? all_panels - panel : kGroupPanels;
+  for (size_t panel = 0; panel < all_panels; panel += Isa::kPanels) {
+    const size_t panels = all_panels - panel < Isa::kPanels ? all_panels - panel : Isa::kPanels;
     for (size_t row = 0; row < args.rows; row += Isa::kRows) {
       const size_t rows = args.rows - row < Isa::kRows ? args.rows - row : Isa::kRows;
       Isa::dot(args.x.data + row * args.x.stride, args.x.stride, rows, args.weight + panel * panel_stride, panel_stride, args.k, panels,
-               acc, 16 * kGroupPanels);
-      finish_i8<typename Isa::V, activation>(args, row, rows, 16 * panel, panels, acc, 16 * kGroupPanels);
+               acc, kStride);
+      for (size_t p = 0; p < panels; ++p)
+        finish_panel<typename Isa::V, activation>(args, row, rows, 16 * (panel + p), acc + 16 * p, kStride);
     }
   }
   Isa::end();

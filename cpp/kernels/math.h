@@ -17,9 +17,9 @@ struct Math {
 
   // e^x. x is clamped to [-87, 88]: below, the result is e^-87 (1.6e-38); above, 1.7e38. x = n·ln2 + r with |r| <= ln2/2, ln2 in two parts
   // (Cody and Waite), e^r by interpolation of degree 6 at Chebyshev nodes; relative error below 1.2e-7. NaN stays NaN: it is the second operand of max and min.
-  static F exp(F x) {
+  static F exp(F x) { return exp_below_88(V::min(V::set1(88.0f), x)); }
+  static F exp_below_88(F x) {
     x = V::max(V::set1(-87.0f), x);
-    x = V::min(V::set1(88.0f), x);
     const I n = V::round(V::mul(x, V::set1(1.44269504f)));
     const F nf = V::to_float(n);
     F r = V::fma(nf, V::set1(-0.693359375f), x);

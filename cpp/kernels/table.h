@@ -31,7 +31,7 @@ void dot_panels(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w,
     dot_rows<Tiles, Tiles::template rows_for<P>(), P>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
   if constexpr (P > 1) {
     if (panel < panels)
-      dot_panels<Tiles, P / 2>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, panels - panel, acc + panel * 16, acc_stride);
+      dot_panels<Tiles, P - 1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, panels - panel, acc + panel * 16, acc_stride);
   }
 }
 

@@ -74,6 +74,7 @@ struct Avx2Vec {
   static I round(F a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
   static F to_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
   static F bits_to_float(I a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+  static I float_bits(F a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
   static void store_bytes(uint8_t* p, I a) {
     // The low byte of each 32-bit lane, gathered within 128-bit halves, then the four groups side by side.
     const __m256i pick = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,  //
@@ -92,6 +93,23 @@ struct Avx2Vec {
   static void store_int(int32_t* p, I a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
+  }
+
+  static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
+    for (int i = 0; i < 4; ++i) {
+      store_bytes(hi + 16 * i, shift_right<8>(p[i]));
+      store_bytes(lo + 16 * i, p[i]);
+    }
+  }
+  static I max_of_rows(const I* rows) {
+    alignas(32) int32_t most[16];
+    for (int i = 0; i < 16; ++i) {
+      const __m256i eight = _mm256_max_epi32(rows[i].lo, rows[i].hi);
+      const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+      const __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+      most[i] = _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 1)));
+    }
+    return load_int(most);
   }
 
   static float reduce_add(F a) {

@@ -51,6 +51,7 @@ struct Avx512Vec {
   static I round(F a) { return _mm512_cvtps_epi32(a); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
   static F bits_to_float(I a) { return _mm512_castsi512_ps(a); }
+  static I float_bits(F a) { return _mm512_castps_si512(a); }
   static void store_bytes(uint8_t* p, I a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
   }
@@ -59,6 +60,33 @@ struct Avx512Vec {
   }
 
   static void store_int(int32_t* p, I a) { _mm512_storeu_si512(p, a); }
+
+  // Four vectors of integers below 2^16 → their high and their low bytes, 64 of each in order.
+  static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
+    // The packs work within 128-bit quarters; the permutation puts the groups of four back in order.
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i first = _mm512_packus_epi32(p[0], p[1]), second = _mm512_packus_epi32(p[2], p[3]);
+    const __m512i high = _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
+    const __m512i byte = _mm512_set1_epi16(255);
+    const __m512i low = _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte));
+    _mm512_storeu_si512(hi, _mm512_permutexvar_epi32(order, high));
+    _mm512_storeu_si512(lo, _mm512_permutexvar_epi32(order, low));
+  }
+  // Lane i: the greatest lane of rows[i].
+  static I max_of_rows(const I* rows) {
+    __m512 a[8], b[4];
+    for (int i = 0; i < 8; ++i) {
+      const __m512 x = _mm512_castsi512_ps(rows[2 * i]), y = _mm512_castsi512_ps(rows[2 * i + 1]);
+      a[i] = greater(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+    }
+    for (int i = 0; i < 4; ++i) {
+      const __m512d x = _mm512_castps_pd(a[2 * i]), y = _mm512_castps_pd(a[2 * i + 1]);
+      b[i] = greater(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    }
+    const __m512 low = greater(_mm512_shuffle_f32x4(b[0], b[1], 0x44), _mm512_shuffle_f32x4(b[0], b[1], 0xee));
+    const __m512 high = greater(_mm512_shuffle_f32x4(b[2], b[3], 0x44), _mm512_shuffle_f32x4(b[2], b[3], 0xee));
+    return _mm512_castps_si512(greater(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd)));
+  }
 
   static float reduce_add(F a) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -73,6 +101,12 @@ struct Avx512Vec {
     return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
   }
   static uint32_t reduce_add_int(I a) { return static_cast<uint32_t>(_mm512_reduce_add_epi32(a)); }
+
+ private:
+  // The greater of two lanes as integers; the shuffles exist for floats.
+  static __m512 greater(__m512 a, __m512 b) {
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+  }
 };
 
 }  // namespace

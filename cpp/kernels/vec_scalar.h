@@ -150,6 +150,11 @@ struct ScalarVec {
     std::memcpy(r.v, a.v, sizeof r.v);
     return r;
   }
+  static I float_bits(F a) {
+    I r;
+    std::memcpy(r.v, a.v, sizeof r.v);
+    return r;
+  }
   // The low byte of each lane.
   static void store_bytes(uint8_t* p, I a) {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<uint8_t>(a.v[i]);
@@ -159,6 +164,22 @@ struct ScalarVec {
   }
 
   static void store_int(int32_t* p, I a) { std::memcpy(p, a.v, sizeof a.v); }
+
+  // Four vectors of integers below 2^16 → their high and their low bytes, 64 of each in order.
+  static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
+    for (int i = 0; i < 4; ++i) {
+      store_bytes(hi + 16 * i, shift_right<8>(p[i]));
+      store_bytes(lo + 16 * i, p[i]);
+    }
+  }
+  // Lane i: the greatest lane of rows[i].
+  static I max_of_rows(const I* rows) {
+    return make_int([&](int i) {
+      int32_t most = rows[i].v[0];
+      for (int j = 1; j < 16; ++j) most = rows[i].v[j] > most ? rows[i].v[j] : most;
+      return most;
+    });
+  }
 
   // ((i + (i+8)) + ...) as docs/numerics.md, rule 5.
   static float reduce_add(F a) {
