@@ -1,0 +1,80 @@
+"""Real weights on STS-B dev: fp32 beside sentence-transformers, and what int8 costs.
+
+EMBEDRT_TEST_MODELS is a folder with all-MiniLM-L6-v2/, EMBEDRT_TEST_DATA one with stsb-en-dev.csv; else: skipped.
+"""
+
+import csv
+import itertools
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from embedrt import _core
+from embedrt_convert import convert
+from embedrt_convert.inputs import huggingface
+from embedrt_convert.quality import cosine
+from embedrt_convert.sources import Folder
+
+
+def required(variable: str, file: str) -> pathlib.Path:
+    path = pathlib.Path(os.environ.get(variable, "/nonexistent")) / file
+    if not path.exists():
+        pytest.skip(f"{variable} names no folder with {file}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return required("EMBEDRT_TEST_MODELS", "all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """STS-B dev: (first sentences, second sentences, scores)"""
+    with required("EMBEDRT_TEST_DATA", "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+        first, second, scores = zip(*csv.reader(file), strict=True)
+    return list(first), list(second), np.array(scores, float)
+
+
+@pytest.fixture(scope="module")
+def expected(minilm, pairs):
+    """sentence-transformers' vectors of both sentences of all pairs."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(minilm), device="cpu").encode(pairs[0] + pairs[1], batch_size=64)
+
+
+def embed(minilm, texts, path, quant):
+    from tokenizers import Tokenizer
+
+    text = huggingface.read(Folder(minilm)).text
+    tokenizer = Tokenizer.from_str(text.tokenizer)
+    tokenizer.enable_truncation(text.max_tokens)
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    flat = np.array(list(itertools.chain(*ids)), np.int32)
+    model = _core.Model(str(convert(minilm, path, quant=quant).path))
+    return model.run(flat, np.cumsum([0, *map(len, ids)]), "sentence_embedding")
+
+
+def spearman(vectors, pairs):
+    half = len(pairs[0])
+    return spearmanr(cosine(vectors[:half].astype(float), vectors[half:].astype(float)), pairs[2]).statistic
+
+
+def test_minilm_fp32(minilm, pairs, expected, tmp_path):
+    actual = embed(minilm, pairs[0] + pairs[1], tmp_path / "m.embedrt", "fp32")
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-5)
+
+
+def test_minilm_int8(minilm, pairs, expected, tmp_path, record_property):
+    actual = embed(minilm, pairs[0] + pairs[1], tmp_path / "m.embedrt", "int8")
+    cosines = cosine(expected.astype(float), actual.astype(float))
+    lost = spearman(expected, pairs) - spearman(actual, pairs)
+    for name, value in (("mean", cosines.mean()), ("worst", cosines.min()), ("spearman lost", lost)):
+        record_property(name, float(value))
+        print(f"{name} {value:.5f}")
+    assert cosines.mean() >= 0.998 and cosines.min() >= 0.99
+    assert abs(lost) <= 0.003

@@ -1,0 +1,7 @@
+"""Converts checkpoints into `.embedrt` files. Its dependencies are the extra `embedrt[convert]`."""
+
+from embedrt_convert.errors import ConversionError
+from embedrt_convert.pipeline import Report, convert
+from embedrt_convert.resolve import resolve_model
+
+__all__ = ["ConversionError", "Report", "convert", "resolve_model"]

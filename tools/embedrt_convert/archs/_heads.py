@@ -1,0 +1,46 @@
+"""What follows the encoder of a sentence-transformers model: pooling, dense layers, normalisation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embedrt_convert.builder import Program
+from embedrt_convert.errors import ConversionError
+from embedrt_convert.inputs.checkpoint import Dense, Module, Pooling
+
+
+def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], columns: int) -> None:
+    """Append `modules` to the encoder's last value `rows` [rows, columns] and name the two outputs."""
+    x = rows
+    for number, module in enumerate(modules):
+        if isinstance(module, Pooling):
+            x = program.op("pool", x, kind=module.kind)
+        elif isinstance(module, Dense):
+            x = _dense(program, x, module, columns, f"dense.{number}")
+            columns = len(module.weight)
+        else:
+            x = program.op("normalize", x)
+    program.outputs = {"token_embeddings": rows, "sentence_embedding": x}
+
+
+def _dense(program: Program, x: int, dense: Dense, columns: int, name: str) -> int:
+    weight = dense.weight.astype(np.float32)
+    bias = None if dense.bias is None else dense.bias.astype(np.float32)
+    if weight.ndim != 2 or weight.shape[1] != columns or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ConversionError(
+            f"{dense.name}: linear.weight has the shape {list(weight.shape)}, its input {columns} columns"
+        )
+    residual: tuple[int, ...] = ()
+    if isinstance(dense.residual, str):
+        if len(weight) != columns:
+            raise ConversionError(
+                f"{dense.name}: a residual from {columns} to {len(weight)} columns needs residual.weight"
+            )
+        residual = (x,)
+    elif dense.residual is not None:
+        if dense.residual.shape != weight.shape:
+            raise ConversionError(
+                f"{dense.name}: residual.weight has the shape {list(dense.residual.shape)}, not {list(weight.shape)}"
+            )
+        residual = (program.op("linear", x, name=f"{name}.residual", weight=dense.residual.astype(np.float32)),)
+    return program.op("linear", x, *residual, name=name, weight=weight, bias=bias, activation=dense.activation)

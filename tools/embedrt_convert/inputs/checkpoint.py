@@ -1,0 +1,65 @@
+"""What every input format is read into: a checkpoint, ready to be lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Rows -> one vector for each text; `kind` is a choice of the op `pool`."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Linear [N, K] with an activation of the op `linear`, on the pooled vector, and what is added to it.
+
+    `residual` is None, or "input" (the vector itself; N = K), or a projection [N, K] of it.
+    """
+
+    name: str
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None
+    activation: str
+    residual: NDArray[Any] | str | None = None
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Scale the vector to unit length."""
+
+
+Module = Pooling | Dense | Normalize
+
+
+@dataclass(frozen=True)
+class Text:
+    """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON."""
+
+    tokenizer: str
+    max_tokens: int
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    similarity: str = "cosine"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One model, as its files have it; nothing is transformed yet.
+
+    `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
+    `notes` are remarks for the user: what was assumed because the files do not say.
+    """
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, NDArray[Any]]
+    text: Text
+    modules: tuple[Module, ...]
+    licence: str
+    notes: tuple[str, ...] = ()

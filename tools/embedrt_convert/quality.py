@@ -1,0 +1,83 @@
+"""How far a file's vectors are from those of the checkpoint, measured on the golden inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedrt_convert.errors import ConversionError
+
+# Below these the conversion fails: an fp32 file that differs is a bug, and an int8 one this far off is of no use.
+_LEAST_COSINE = {"fp32": 0.99999, "int8": 0.9}
+# Below this an int8 conversion says so.
+_DOUBTFUL = 0.98
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Cosines to the float program's vectors, over `inputs` texts; `worst_text` has the worst of them."""
+
+    quantisation: str
+    inputs: int
+    cosine_mean: float
+    cosine_worst: float
+    max_abs_difference: float
+    worst_text: str
+
+    def section(self) -> dict[str, Any]:
+        """The report section. Rounded: the reference's last digits depend on the machine's linear algebra."""
+        return {
+            "quantisation": self.quantisation,
+            "inputs": self.inputs,
+            "cosine_mean": round(self.cosine_mean, 6),
+            "cosine_worst": round(self.cosine_worst, 6),
+            "max_abs_difference": float(f"{self.max_abs_difference:.1e}"),
+            "compared_with": "the checkpoint in fp32, run by the NumPy reference in float64",
+        }
+
+    def summary(self) -> str:
+        return f"cosine to fp32 over {self.inputs} texts: mean {self.cosine_mean:.5f}, worst {self.cosine_worst:.5f}"
+
+    def warning(self) -> str | None:
+        if self.quantisation == "fp32" or self.cosine_worst >= _DOUBTFUL:
+            return None
+        return f"the cosine of {self.worst_text[:40]!r} is below {_DOUBTFUL}; --quant fp32 keeps full precision"
+
+    def check(self) -> None:
+        """Raises ConversionError when the file is too far from its checkpoint to be written."""
+        least = _LEAST_COSINE[self.quantisation]
+        if not self.cosine_worst >= least:
+            advice = "this is a bug" if self.quantisation == "fp32" else "try --quant fp32"
+            raise ConversionError(
+                f"the {self.quantisation} model is too far from its checkpoint: a cosine of "
+                f"{self.cosine_worst:.5f}, where at least {least} is expected, for {self.worst_text[:40]!r}; {advice}"
+            )
+
+
+def measure(
+    quantisation: str, texts: tuple[str, ...], reference: NDArray[np.float64], vectors: NDArray[np.float32]
+) -> Quality:
+    """Compare the file's vectors [items, columns] with the reference's."""
+    cosines = cosine(reference, vectors.astype(np.float64))
+    worst = int(np.argmin(cosines))
+    return Quality(
+        quantisation=quantisation,
+        inputs=len(texts),
+        cosine_mean=float(cosines.mean()),
+        cosine_worst=float(cosines[worst]),
+        max_abs_difference=float(np.abs(reference - vectors).max()),
+        worst_text=texts[worst],
+    )
+
+
+def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row by row; two zero vectors are alike, one is unlike anything. At most 1."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    both_zero = ~a.any(axis=1) & ~b.any(axis=1)
+    result: NDArray[np.float64] = np.where(both_zero, 1.0, 0.0)
+    nonzero = lengths > 0
+    result[nonzero] = np.minimum((a * b).sum(axis=1)[nonzero] / lengths[nonzero], 1)
+    return result

@@ -1,0 +1,162 @@
+"""Writes a program and its JSON sections as one `.embedrt` file, byte for byte as docs/format.md says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import secrets
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedrt import _core
+from embedrt_convert.builder import Program, Tensor
+from embedrt_convert.optable import op_table
+from embedrt_convert.pack import layout_id, pack
+
+MAGIC = b"EMBEDRT\0"
+PROGRAM, TEXT, TOKENIZER, ABOUT, REPORT, GOLDEN, TENSORS = range(1, 8)
+_DECIDE_VECTORS = (PROGRAM, TEXT, TOKENIZER, TENSORS)
+_HEADER = struct.Struct("<8sIIQII32s")
+_ENTRY = struct.Struct("<IIQQQ")
+_ALIGNMENT = 64
+_TAIL = 1024  # zero bytes after the last tensor: kernels read whole vectors past its end
+_NO_TENSOR = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section's content and its hashes, computed once: the bulk goes into two files, with and without a report."""
+
+    kind: int
+    content: bytes
+    xxh64: int
+    sha256: bytes
+
+
+def section(kind: int, content: bytes) -> Section:
+    return Section(kind, content, _core.xxh64(content), hashlib.sha256(content).digest())
+
+
+def json_section(kind: int, value: Mapping[str, Any]) -> Section:
+    """UTF-8 JSON with sorted keys: the same value gives the same bytes."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return section(kind, text.encode("utf-8"))
+
+
+def program_sections(program: Program) -> tuple[Section, Section]:
+    """The program section and the tensors section."""
+    tensors = program.tensors()
+    places, bulk = _bulk(tensors)
+    return section(PROGRAM, _program(program, tensors, places)), section(TENSORS, bulk)
+
+
+def write(path: pathlib.Path, sections: list[Section]) -> None:
+    """Write the file under a temporary name beside `path`, then rename it into place."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            for piece in _pieces(sorted(sections, key=lambda each: each.kind)):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _align(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _pieces(sections: list[Section]) -> list[bytes]:
+    """The file in order: header, table, its checksum, then each section with the zeros before it."""
+    position = _HEADER.size + _ENTRY.size * len(sections) + 8
+    offsets = []
+    for each in sections:
+        offsets.append(_align(position))
+        position = offsets[-1] + len(each.content)
+    size = _align(position + _TAIL)
+    header = _HEADER.pack(
+        MAGIC, _core.FORMAT_VERSION, _core.NUMERICS_REVISION, size, len(sections), 0, _content_digest(sections)
+    )
+    for each, offset in zip(sections, offsets, strict=True):
+        header += _ENTRY.pack(each.kind, 0, offset, len(each.content), each.xxh64)
+    header += struct.pack("<Q", _core.xxh64(header))
+
+    pieces = [header]
+    position = len(header)
+    for each, offset in zip(sections, offsets, strict=True):
+        pieces += [bytes(offset - position), each.content]
+        position = offset + len(each.content)
+    pieces.append(bytes(size - position))
+    return pieces
+
+
+def _content_digest(sections: list[Section]) -> bytes:
+    digest = hashlib.sha256()
+    for each in sections:
+        if each.kind in _DECIDE_VECTORS:
+            digest.update(struct.pack("<IQ", each.kind, len(each.content)) + each.sha256)
+    return digest.digest()
+
+
+def _str8(text: str) -> bytes:
+    encoded = text.encode("ascii")
+    return struct.pack("<B", len(encoded)) + encoded
+
+
+def _bulk(tensors: list[Tensor]) -> tuple[list[tuple[int, int]], bytes]:
+    """(offset, size) of each packed tensor, and the tensors section."""
+    places: list[tuple[int, int]] = []
+    pieces: list[bytes | memoryview] = []
+    position = 0
+    for tensor in tensors:
+        packed = pack(tensor.layout, tensor.data)
+        offset = _align(position)
+        pieces += [bytes(offset - position), packed.data]
+        places.append((offset, packed.size))
+        position = offset + packed.size
+    return places, b"".join(pieces)
+
+
+def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, int]]) -> bytes:
+    table = op_table()
+    ops = sorted({instruction.op for instruction in program.instructions}, key=lambda name: table[name].id)
+    out = [
+        struct.pack(
+            "<8I",
+            len(ops),
+            len(tensors),
+            len(program.instructions),
+            len(program.outputs),
+            program.vocabulary,
+            program.max_tokens,
+            0,
+            0,
+        )
+    ]
+    for name in ops:
+        spec = table[name]
+        out.append(struct.pack("<HB", spec.id, len(spec.attributes)) + _str8(name))
+        out += [_str8(attribute.name) for attribute in spec.attributes]
+    for tensor, (offset, size) in zip(tensors, places, strict=True):
+        rows, columns = np.atleast_2d(tensor.data).shape
+        out.append(struct.pack("<BIIQQ", layout_id(tensor.layout), rows, columns, offset, size) + _str8(tensor.name))
+    numbers = {id(tensor): number for number, tensor in enumerate(tensors)}
+    for instruction in program.instructions:
+        spec = table[instruction.op]
+        roles = [instruction.tensors.get(role) for role in spec.tensor_roles]
+        out.append(struct.pack("<HBB", spec.id, len(instruction.inputs), len(roles)))
+        out.append(struct.pack(f"<{len(instruction.inputs)}H", *instruction.inputs))
+        out += [struct.pack("<H", _NO_TENSOR if role is None else numbers[id(role)]) for role in roles]
+        words = [attribute.word(instruction.attributes[attribute.name]) for attribute in spec.attributes]
+        out.append(struct.pack(f"<{len(words)}I", *words))
+    for name, value in program.outputs.items():
+        out.append(_str8(name) + struct.pack("<H", value))
+    return b"".join(out)
