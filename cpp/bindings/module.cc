@@ -1,4 +1,5 @@
-// The Python extension: numpy in and out, the GIL released, no logic of its own. python/embedrt/_core.pyi is its documentation.
+// The Python extension: numpy in and out, the GIL released, no logic of its own. python/embedrt/_core.pyi is its
+// documentation.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -28,7 +29,9 @@ std::span<const std::byte> as_bytes(const py::bytes& bytes) {
   return {reinterpret_cast<const std::byte*>(view.data()), view.size()};
 }
 
-py::object error_class(const char* name) { return py::module_::import("embedrt._errors").attr(name); }
+py::object error_class(const char* name) {
+  return py::module_::import("embedrt._errors").attr(name);
+}
 
 void translate(std::exception_ptr pointer) {
   try {
@@ -45,8 +48,9 @@ void translate(std::exception_ptr pointer) {
   }
 }
 
-constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text, format::SectionKind::tokenizer, format::SectionKind::about,
-                                                 format::SectionKind::report, format::SectionKind::golden};
+constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text, format::SectionKind::tokenizer,
+                                                 format::SectionKind::about, format::SectionKind::report,
+                                                 format::SectionKind::golden};
 
 class PyModel {
  public:
@@ -75,7 +79,8 @@ class PyModel {
 
   py::dict outputs() const {
     py::dict result;
-    for (const Output& output : model_->program().outputs) result[py::str(output.name)] = model_->program().type(output.value).columns;
+    for (const Output& output : model_->program().outputs)
+      result[py::str(output.name)] = model_->program().type(output.value).columns;
     return result;
   }
 
@@ -83,7 +88,8 @@ class PyModel {
     if (ids.ndim() != 1 || offsets.ndim() != 1) throw InputError("ids and offsets must have one dimension");
     const ValueType type = model_->output_type(output);
     const py::ssize_t texts = std::max<py::ssize_t>(offsets.size(), 1) - 1;
-    py::array_t<float> result({type.kind == ValueKind::rows ? ids.size() : texts, static_cast<py::ssize_t>(type.columns)});
+    py::array_t<float> result(
+        {type.kind == ValueKind::rows ? ids.size() : texts, static_cast<py::ssize_t>(type.columns)});
     float* out = result.mutable_data();
     const std::span<const int32_t> id_span(ids.data(), static_cast<size_t>(ids.size()));
     const std::span<const int64_t> offset_span(offsets.data(), static_cast<size_t>(offsets.size()));
@@ -102,8 +108,9 @@ class PyModel {
   py::list tensors() const {
     py::list result;
     for (const Tensor& tensor : model_->program().tensors)
-      result.append(py::dict(py::arg("name") = tensor.name, py::arg("layout") = layout_name(tensor.layout), py::arg("rows") = tensor.rows,
-                             py::arg("columns") = tensor.columns, py::arg("size") = tensor.size));
+      result.append(py::dict(py::arg("name") = tensor.name, py::arg("layout") = layout_name(tensor.layout),
+                             py::arg("rows") = tensor.rows, py::arg("columns") = tensor.columns,
+                             py::arg("size") = tensor.size));
     return result;
   }
 
@@ -125,15 +132,18 @@ py::list op_table() {
         choices.append(attribute.choices.substr(from, to - from));
         from = to + 1;
       }
-      py::object initial = attribute.type == Attribute::Type::f32 ? py::object(py::float_(std::bit_cast<float>(attribute.default_word)))
-                                                                  : py::object(py::int_(attribute.default_word));
-      attributes.append(py::dict(py::arg("name") = attribute.name, py::arg("type") = type_names[static_cast<size_t>(attribute.type)],
+      py::object initial = attribute.type == Attribute::Type::f32
+                               ? py::object(py::float_(std::bit_cast<float>(attribute.default_word)))
+                               : py::object(py::int_(attribute.default_word));
+      attributes.append(py::dict(py::arg("name") = attribute.name,
+                                 py::arg("type") = type_names[static_cast<size_t>(attribute.type)],
                                  py::arg("default") = initial, py::arg("choices") = choices));
     }
     py::list roles;
     for (const std::string_view role : op->tensor_roles) roles.append(role);
     ops.append(py::dict(py::arg("id") = op->id, py::arg("name") = op->name, py::arg("min_inputs") = op->min_inputs,
-                        py::arg("max_inputs") = op->max_inputs, py::arg("tensor_roles") = roles, py::arg("attributes") = attributes));
+                        py::arg("max_inputs") = op->max_inputs, py::arg("tensor_roles") = roles,
+                        py::arg("attributes") = attributes));
   }
   return ops;
 }
@@ -151,23 +161,26 @@ PYBIND11_MODULE(_core, module) {
   module.def("xxh64", [](const py::bytes& bytes) { return xxh64(as_bytes(bytes)); }, py::arg("data"));
 
   py::class_<PyModel>(module, "Model")
-      .def(py::init<const std::variant<py::bytes, std::string>&, bool, bool, unsigned>(), py::arg("source"), py::kw_only(), py::arg("mmap") = true,
-           py::arg("verify") = false, py::arg("threads") = 0)
+      .def(py::init<const std::variant<py::bytes, std::string>&, bool, bool, unsigned>(), py::arg("source"),
+           py::kw_only(), py::arg("mmap") = true, py::arg("verify") = false, py::arg("threads") = 0)
       .def("section", &PyModel::section, py::arg("name"))
       .def("outputs", &PyModel::outputs)
       .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"))
       .def("tensors", &PyModel::tensors)
       .def("listing", [](const PyModel& self) { return listing(self.model().program()); })
-      .def("verify", [](const PyModel& self) {
-        const py::gil_scoped_release release;
-        self.model().file().verify_bulk();
-      })
+      .def("verify",
+           [](const PyModel& self) {
+             const py::gil_scoped_release release;
+             self.model().file().verify_bulk();
+           })
       .def_property_readonly("max_tokens", [](const PyModel& self) { return self.model().program().limits.max_tokens; })
       .def_property_readonly("vocabulary", [](const PyModel& self) { return self.model().program().limits.vocabulary; })
       .def_property_readonly("threads", [](const PyModel& self) { return self.model().threads(); })
       .def_property_readonly("file_size", [](const PyModel& self) { return self.model().file().file_size(); })
-      .def_property_readonly("golden_revision", [](const PyModel& self) { return self.model().file().golden_revision(); })
-      .def_property_readonly("fingerprint", [](const PyModel& self) { return self.model().file().fingerprint(kNumericsRevision); });
+      .def_property_readonly("golden_revision",
+                             [](const PyModel& self) { return self.model().file().golden_revision(); })
+      .def_property_readonly("fingerprint",
+                             [](const PyModel& self) { return self.model().file().fingerprint(kNumericsRevision); });
 }
 
 }  // namespace embedrt

@@ -1,9 +1,9 @@
-// AMX int8 tiles beside AVX-512: a row of a B tile is one line of the packed layout (four k of sixteen columns), so weights load as they lie in the file.
-#include "kernels/vec_avx512.h"
-
+// AMX int8 tiles beside AVX-512: a row of a B tile is one line of the packed layout (four k of sixteen columns), so
+// weights load as they lie in the file.
 #include "isa/avx512vnni_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
+#include "kernels/vec_avx512.h"
 
 namespace embedrt {
 namespace {
@@ -29,10 +29,11 @@ struct Amx {
   }
   static void end() { _tile_release(); }
 
-  // One or two tiles of sixteen rows against one or two panels, all of k in tiles. Steps of 64 k: past k the rows hold zeros, so whatever
-  // the weights' bytes are there adds nothing.
+  // One or two tiles of sixteen rows against one or two panels, all of k in tiles. Steps of 64 k: past k the rows hold
+  // zeros, so whatever the weights' bytes are there adds nothing.
   template <int R, int P>
-  static void block(const uint8_t* a, size_t a_stride, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc, size_t acc_stride) {
+  static void block(const uint8_t* a, size_t a_stride, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc,
+                    size_t acc_stride) {
     _tile_zero(0);
     if constexpr (P == 2) _tile_zero(1);
     if constexpr (R == 2) _tile_zero(2);
@@ -58,20 +59,24 @@ struct Amx {
   }
 
   template <int P>
-  static void rows_of(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc,
-                      size_t acc_stride) {
+  static void rows_of(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                      int32_t* acc, size_t acc_stride) {
     size_t row = 0;
-    for (; row + 16 < rows; row += 32) block<2, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
+    for (; row + 16 < rows; row += 32)
+      block<2, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
     if (row < rows) block<1, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
   }
 
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                  size_t acc_stride) {
+  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                  size_t panels, int32_t* acc, size_t acc_stride) {
     // A few rows are bound by reading the weights: vpdpbusd does that as fast and wastes no rows of a tile.
-    if (rows <= 4) return dot_panels<Avx512VnniTiles, 3>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+    if (rows <= 4)
+      return dot_panels<Avx512VnniTiles, 3>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
     size_t panel = 0;
-    for (; panel + 2 <= panels; panel += 2) rows_of<2>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
-    if (panel < panels) rows_of<1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
+    for (; panel + 2 <= panels; panel += 2)
+      rows_of<2>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
+    if (panel < panels)
+      rows_of<1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
   }
 };
 

@@ -1,23 +1,24 @@
 // AVX2 without VNNI. vpmaddubsw would saturate, so bytes are widened to 16 bits and multiplied by vpmaddwd: exact.
-#include "kernels/vec_avx2.h"
-
 #include <cstring>
 
 #include "isa/tables.h"
 #include "kernels/table.h"
+#include "kernels/vec_avx2.h"
 
 namespace embedrt {
 namespace {
 
 struct Avx2Tiles {
-  // A panel of sixteen columns is four registers of 32-bit pairs (k0+k1, k2+k3 of four columns): 2 rows × 4 sums and their temporaries in 16 registers.
+  // A panel of sixteen columns is four registers of 32-bit pairs (k0+k1, k2+k3 of four columns): 2 rows × 4 sums and
+  // their temporaries in 16 registers.
   template <int P>
   static constexpr int rows_for() {
     return 2;
   }
 
   template <int R, int P>
-  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t, size_t k, int32_t* acc, size_t acc_stride) {
+  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t, size_t k, int32_t* acc,
+                   size_t acc_stride) {
     static_assert(P == 1);
     __m256i sum[R][4];
 #pragma GCC unroll 16
@@ -35,7 +36,8 @@ struct Avx2Tiles {
       }
 #pragma GCC unroll 4
       for (int part = 0; part < 4; ++part) {
-        const __m256i columns = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w + q * 64 + 16 * part)));
+        const __m256i columns =
+            _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w + q * 64 + 16 * part)));
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) sum[r][part] = _mm256_add_epi32(sum[r][part], _mm256_madd_epi16(row[r], columns));
       }
@@ -58,8 +60,8 @@ struct Avx2 {
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}
   static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                  size_t acc_stride) {
+  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                  size_t panels, int32_t* acc, size_t acc_stride) {
     dot_panels<Avx2Tiles, 1>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
   }
 };

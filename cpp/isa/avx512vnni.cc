@@ -1,9 +1,8 @@
 // AVX-512 with VNNI: sixteen lanes in a register, vpdpbusd for sixteen columns and four k at once.
-#include "kernels/vec_avx512.h"
-
 #include "isa/avx512vnni_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
+#include "kernels/vec_avx512.h"
 
 namespace embedrt {
 namespace {
@@ -14,8 +13,8 @@ struct Avx512Vnni {
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
   static void begin() {}
   static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                  size_t acc_stride) {
+  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                  size_t panels, int32_t* acc, size_t acc_stride) {
     dot_panels<Avx512VnniTiles, 3>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
   }
 };

@@ -11,14 +11,16 @@ namespace embedrt {
 namespace {
 
 struct Avx512VnniTiles {
-  // 32 registers: R·P sums, P weights, one broadcast. Ten independent sums hide the latency of five cycles at two a cycle.
+  // 32 registers: R·P sums, P weights, one broadcast. Ten independent sums hide the latency of five cycles at two a
+  // cycle.
   template <int P>
   static constexpr int rows_for() {
     return P == 3 ? 8 : P == 2 ? 12 : 16;
   }
 
   template <int R, int P>
-  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc, size_t acc_stride) {
+  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc,
+                   size_t acc_stride) {
     __m512i sum[R][P];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)

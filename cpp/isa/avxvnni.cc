@@ -1,10 +1,9 @@
 // AVX2 with the VEX form of vpdpbusd: eight columns and four k at once.
-#include "kernels/vec_avx2.h"
-
 #include <cstring>
 
 #include "isa/tables.h"
 #include "kernels/table.h"
+#include "kernels/vec_avx2.h"
 
 namespace embedrt {
 namespace {
@@ -17,7 +16,8 @@ struct AvxVnniTiles {
   }
 
   template <int R, int P>
-  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t, size_t k, int32_t* acc, size_t acc_stride) {
+  static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t, size_t k, int32_t* acc,
+                   size_t acc_stride) {
     static_assert(P == 1);
     __m256i sum[R][2];
 #pragma GCC unroll 16
@@ -49,8 +49,8 @@ struct AvxVnni {
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}
   static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                  size_t acc_stride) {
+  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                  size_t panels, int32_t* acc, size_t acc_stride) {
     dot_panels<AvxVnniTiles, 1>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
   }
 };

@@ -15,7 +15,8 @@ struct Target {
 };
 
 constexpr Target kTargets[] = {
-#define EMBEDRT_TARGET(name, when) {&name##_kernels, []([[maybe_unused]] const CpuFeatures& cpu) -> bool { return when; }},
+#define EMBEDRT_TARGET(name, when) \
+  {&name##_kernels, []([[maybe_unused]] const CpuFeatures& cpu) -> bool { return when; }},
 #include "isa/targets.inc"
 #undef EMBEDRT_TARGET
 };

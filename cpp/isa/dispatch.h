@@ -9,11 +9,12 @@
 
 namespace embedrt {
 
-// The revision of docs/numerics.md that these kernels compute. It rises with every change that alters a bit of a result.
+// The revision of docs/numerics.md that these kernels compute. It rises with every change that alters a bit of a
+// result.
 constexpr uint32_t kNumericsRevision = 1;
 
-// The best that the CPU can run, or the one that the environment variable EMBEDRT_ISA names. Chosen at the first call; throws
-// InputError when that name is unknown or the CPU cannot run it.
+// The best that the CPU can run, or the one that the environment variable EMBEDRT_ISA names. Chosen at the first call;
+// throws InputError when that name is unknown or the CPU cannot run it.
 const Kernels& kernels();
 
 // The instruction sets of this build that the CPU can run, best first. `kernels_of` is null for any other name.

@@ -1,9 +1,8 @@
 // Plain C++ for every CPU: the definition of the numerics contract.
-#include "kernels/vec_scalar.h"
-
 #include "isa/plain_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
+#include "kernels/vec_scalar.h"
 
 namespace embedrt {
 namespace {
@@ -14,8 +13,8 @@ struct Scalar {
   static constexpr int kFloatRows = 1, kFloatPanels = 1;
   static void begin() {}
   static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                  size_t acc_stride) {
+  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                  size_t panels, int32_t* acc, size_t acc_stride) {
     plain_dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
   }
 };

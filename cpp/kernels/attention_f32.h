@@ -1,4 +1,5 @@
-// Attention of one segment in float32 (docs/numerics.md, "attention, float32"): the reference precision, plainly written.
+// Attention of one segment in float32 (docs/numerics.md, "attention, float32"): the reference precision, plainly
+// written.
 #pragma once
 
 #include "kernels/math.h"
@@ -37,14 +38,16 @@ void attention_f32(const AttentionArgs& args) noexcept {
     const float* k = q + width;
     const float* v = k + width;
     for (size_t j = 0; j < at.key_stride; ++j)
-      for (size_t c = 0; c < args.head_dim; ++c) keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
+      for (size_t c = 0; c < args.head_dim; ++c)
+        keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
     for (size_t i = 0; i < args.tokens; ++i) {
       const float* query = q + i * args.qkv_stride;
       F most = lowest;
       F bad = none;
       each_vector(args.tokens, [&](size_t j, int lanes) {
         F s = none;
-        for (size_t c = 0; c < args.head_dim; ++c) s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
+        for (size_t c = 0; c < args.head_dim; ++c)
+          s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
         s = V::mul(s, scale);
         bad = V::fma(s, none, bad);
         if (lanes < 16) s = V::first(s, lanes, lowest);
@@ -64,7 +67,8 @@ void attention_f32(const AttentionArgs& args) noexcept {
       float* out = args.out + i * args.out_stride + head * args.head_dim;
       each_vector(args.head_dim, [&](size_t c, int lanes) {
         F y = none;
-        for (size_t j = 0; j < args.tokens; ++j) y = V::fma(V::set1(scores[j]), V::load(v + j * args.qkv_stride + c), y);
+        for (size_t j = 0; j < args.tokens; ++j)
+          y = V::fma(V::set1(scores[j]), V::load(v + j * args.qkv_stride + c), y);
         V::store_first(out + c, V::div(y, sum), lanes);
       });
     }

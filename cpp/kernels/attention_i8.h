@@ -1,7 +1,8 @@
 // Attention of one segment with exact integer products (docs/numerics.md, "attention, int8").
 //
-// For each head the keys and the values are quantised and packed once, as a weight of 16-column panels; then tiles of queries run
-// q·kᵀ → softmax numerators of 16 bits as two planes of bytes → p·v, all with the dot kernel of the linear layers.
+// For each head the keys and the values are quantised and packed once, as a weight of 16-column panels; then tiles of
+// queries run q·kᵀ → softmax numerators of 16 bits as two planes of bytes → p·v, all with the dot kernel of the linear
+// layers.
 #pragma once
 
 #include "kernels/math.h"
@@ -11,7 +12,8 @@
 namespace embedrt {
 namespace {
 
-// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long, so that a tile's scores stay in the second-level cache.
+// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long, so that a tile's scores
+// stay in the second-level cache.
 template <class Isa>
 size_t query_rows(size_t tokens) {
   size_t rows = Isa::kRows;
@@ -21,12 +23,12 @@ size_t query_rows(size_t tokens) {
 
 // Where the pieces lie in the scratch. Every piece is padded so that the dot may read 1,024 bytes past its weights.
 struct AttentionI8Layout {
-  size_t key_stride;      // bytes of one panel of 16 keys
-  size_t value_stride;    // bytes of one panel of 16 columns of v
-  size_t score_stride;    // floats
-  size_t plane_stride;    // bytes of a row of hi or lo
-  size_t query_stride;    // bytes of a quantised query
-  size_t out_stride;      // int32 of a row of p·v
+  size_t key_stride;    // bytes of one panel of 16 keys
+  size_t value_stride;  // bytes of one panel of 16 columns of v
+  size_t score_stride;  // floats
+  size_t plane_stride;  // bytes of a row of hi or lo
+  size_t query_stride;  // bytes of a quantised query
+  size_t out_stride;    // int32 of a row of p·v
   size_t keys, values, shift, key_scale, value_scale, mean, query, query_scale, scores, planes, out, total;
 
   AttentionI8Layout(size_t tokens, size_t head_dim, size_t rows) {
@@ -82,8 +84,8 @@ struct AttentionI8 {
     return V::round(scaled);
   }
 
-  // Scales of sixteen rows or columns from the greatest |x| of each, as integers: the order of non-negative floats is that of
-  // their bits, with the ones that are not finite on top. Those make the scale NaN.
+  // Scales of sixteen rows or columns from the greatest |x| of each, as integers: the order of non-negative floats is
+  // that of their bits, with the ones that are not finite on top. Those make the scale NaN.
   static void symmetric(typename V::I most_bits, float* scale, float* inverse) {
     const F none = V::set1(0.0f), small = V::set1(kSmallestRange), full = V::set1(127.0f);
     const F most = V::bits_to_float(most_bits);
@@ -92,8 +94,8 @@ struct AttentionI8 {
   }
   static typename V::I magnitude_bits(F x) { return V::and_int(V::float_bits(x), V::set1_int(0x7fffffff)); }
 
-  // Sixteen rows of `head_dim` floats (fewer: `count`), less `mean` where there is one, to int8 plus `offset`. `out(row)` is where the bytes
-  // of a row go: whole vectors, zeros past the last column.
+  // Sixteen rows of `head_dim` floats (fewer: `count`), less `mean` where there is one, to int8 plus `offset`.
+  // `out(row)` is where the bytes of a row go: whole vectors, zeros past the last column.
   template <class Out>
   void quantize_rows(const float* x, size_t count, const float* mean, int32_t offset, float* scale, Out out) const {
     typename V::I most[16];
@@ -105,7 +107,9 @@ struct AttentionI8 {
     for (size_t row = 0; row < 16; ++row) {
       most[row] = V::set1_int(0);
       if (row < count)
-        each_vector(args.head_dim, [&](size_t c, int lanes) { most[row] = V::max_int(magnitude_bits(value(row, c, lanes)), most[row]); });
+        each_vector(args.head_dim, [&](size_t c, int lanes) {
+          most[row] = V::max_int(magnitude_bits(value(row, c, lanes)), most[row]);
+        });
     }
     alignas(64) float inverse[16];
     symmetric(V::max_of_rows(most), scale, inverse);
@@ -119,8 +123,8 @@ struct AttentionI8 {
     }
   }
 
-  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. The queries come with an offset of
-  // 128; `shift` takes back what it adds, 128 · Σ k8, found by the same dot.
+  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. The
+  // queries come with an offset of 128; `shift` takes back what it adds, 128 · Σ k8, found by the same dot.
   void pack_keys(const float* k) const {
     float* mean = piece<float>(at.mean);
     const float tokens = static_cast<float>(args.tokens);
@@ -139,13 +143,14 @@ struct AttentionI8 {
                     [&](size_t row) { return rows_of_panel + row * width; });
       int8_t* panel = piece<int8_t>(at.keys) + j / 16 * at.key_stride;
       for (size_t q = 0; q < quads; ++q)
-        for (size_t row = 0; row < 16; ++row) __builtin_memcpy(panel + q * 64 + row * 4, rows_of_panel + row * width + q * 4, 4);
+        for (size_t row = 0; row < 16; ++row)
+          __builtin_memcpy(panel + q * 64 + row * 4, rows_of_panel + row * width + q * 4, 4);
     }
     // One row of 128s against the keys.
     uint8_t* ones = piece<uint8_t>(at.query);
     for (size_t c = 0; c < at.query_stride; ++c) ones[c] = c < args.head_dim ? 128 : 0;
-    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16, piece<int32_t>(at.shift),
-             at.score_stride);
+    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
+             piece<int32_t>(at.shift), at.score_stride);
   }
 
   // Values quantised by column over the segment, into panels with four keys side by side.
@@ -154,7 +159,8 @@ struct AttentionI8 {
     const auto low_byte = V::set1_int(255);
     for (size_t c = 0; c < args.head_dim; c += 16) {
       auto most = V::set1_int(0);
-      for (size_t j = 0; j < args.tokens; ++j) most = V::max_int(magnitude_bits(V::load(v + j * args.qkv_stride + c)), most);
+      for (size_t j = 0; j < args.tokens; ++j)
+        most = V::max_int(magnitude_bits(V::load(v + j * args.qkv_stride + c)), most);
       alignas(64) float inverses[16];
       symmetric(most, scales + c, inverses);
       // Columns past the last are another head's, or nobody's; they are packed as they come and never read.
@@ -162,7 +168,9 @@ struct AttentionI8 {
       int8_t* panel = piece<int8_t>(at.values) + c / 16 * at.value_stride;
       for (size_t j = 0; j < args.tokens; j += 4) {
         const auto row = [&](size_t i) {
-          return j + i < args.tokens ? V::and_int(quantize(V::load(v + (j + i) * args.qkv_stride + c), inverse), low_byte) : V::set1_int(0);
+          return j + i < args.tokens
+                     ? V::and_int(quantize(V::load(v + (j + i) * args.qkv_stride + c), inverse), low_byte)
+                     : V::set1_int(0);
         };
         const auto quad = V::or_int(V::or_int(row(0), V::template shift_left<8>(row(1))),
                                     V::or_int(V::template shift_left<16>(row(2)), V::template shift_left<24>(row(3))));
@@ -217,14 +225,15 @@ struct AttentionI8 {
       const size_t left = count - i < 16 ? count - i : 16;
       quantize_rows(q + i * args.qkv_stride, left, nullptr, 128, scale + i, [&](size_t row) {
         uint8_t* bytes = query + (i + row) * at.query_stride;
-        for (size_t c = round_up(args.head_dim, 16); c < at.query_stride; c += 16) V::store_bytes(bytes + c, V::set1_int(0));
+        for (size_t c = round_up(args.head_dim, 16); c < at.query_stride; c += 16)
+          V::store_bytes(bytes + c, V::set1_int(0));
         return bytes;
       });
     }
     int32_t* acc = piece<int32_t>(at.scores);
     float* scores = piece<float>(at.scores);
-    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16, acc,
-             at.score_stride);
+    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
+             acc, at.score_stride);
     // The planes of the tile, hi rows first, then lo rows: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
     const size_t half = round_up(count, 16);
@@ -237,8 +246,8 @@ struct AttentionI8 {
     }
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
-    Isa::dot(planes, at.plane_stride, half + count, piece<int8_t>(at.values), at.value_stride, args.tokens, at.out_stride / 16, product,
-             at.out_stride);
+    Isa::dot(planes, at.plane_stride, half + count, piece<int8_t>(at.values), at.value_stride, args.tokens,
+             at.out_stride / 16, product, at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
       const F inverse = V::set1(scale[i]);

@@ -1,8 +1,9 @@
 // The table of kernels that every instruction set exports, and the arguments they take. Formulas: docs/numerics.md.
 //
-// Common rules. Float rows have a stride that is a multiple of 16 floats, so that whole vectors may be read and written past the last column; what
-// stands there is unspecified. Quantised rows have a stride that is a multiple of 64 bytes, zero past the last column, and room for a
-// multiple of 16 rows. Packed weights may be read 1,024 bytes past their end. Kernels do not allocate, throw or start threads.
+// Common rules. Float rows have a stride that is a multiple of 16 floats, so that whole vectors may be read and written
+// past the last column; what stands there is unspecified. Quantised rows have a stride that is a multiple of 64 bytes,
+// zero past the last column, and room for a multiple of 16 rows. Packed weights may be read 1,024 bytes past their end.
+// Kernels do not allocate, throw or start threads.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,9 @@ constexpr size_t kMostHeadDim = 512;
 
 enum class PoolKind : uint32_t { mean = 0, first, last, max, sum, weighted_mean, mean_sqrt };
 
-constexpr size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr size_t round_up(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 // Rows of uint8 with one scale and zero point each: x ≈ scale · (data − zero).
 struct QuantizedRows {
@@ -37,7 +40,7 @@ struct QuantizeArgs {
 struct LinearArgs {
   size_t rows;
   size_t k, n;
-  const float* bias;      // padded to 16, or null
+  const float* bias;  // padded to 16, or null
   Activation activation;
   const float* residual;  // or null
   size_t residual_stride;
@@ -135,10 +138,10 @@ struct Kernels {
   void (*attention_f32)(const AttentionArgs&) noexcept;
   void (*pool)(const PoolArgs&) noexcept;
   void (*normalize)(const NormalizeArgs&) noexcept;
-  // Exact products of bytes: acc[r][j] = Σ_k a[r][k] · w[j][k] for `panels` panels of sixteen columns; rows rounded up to 16 are readable in `a`
-  // and writable in `acc`.
-  void (*dot)(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
-              int32_t* acc, size_t acc_stride) noexcept;
+  // Exact products of bytes: acc[r][j] = Σ_k a[r][k] · w[j][k] for `panels` panels of sixteen columns; rows rounded up
+  // to 16 are readable in `a` and writable in `acc`.
+  void (*dot)(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+              size_t panels, int32_t* acc, size_t acc_stride) noexcept;
 };
 
 }  // namespace embedrt

@@ -1,5 +1,5 @@
-// Linear layers. int8: an exact dot of bytes, then scale, zero point, bias, activation and residual while the sums are in
-// the first-level cache. float32: each output accumulated over k in order.
+// Linear layers. int8: an exact dot of bytes, then scale, zero point, bias, activation and residual while the sums are
+// in the first-level cache. float32: each output accumulated over k in order.
 #pragma once
 
 #include "kernels/math.h"
@@ -17,7 +17,8 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
   float* out = args.out + row0 * args.out_stride + n;
   const float* residual = args.residual ? args.residual + row0 * args.residual_stride + n : nullptr;
   for (size_t r = 0; r < rows; ++r) {
-    const auto sum = V::sub_int(V::load_int(acc + r * acc_stride), V::mul_int(V::set1_int(args.x.zero[row0 + r]), column_sums));
+    const auto sum =
+        V::sub_int(V::load_int(acc + r * acc_stride), V::mul_int(V::set1_int(args.x.zero[row0 + r]), column_sums));
     F y = V::fma(V::to_float(sum), V::mul(V::set1(args.x.scale[row0 + r]), scale), bias);
     y = Math<V>::template activate<activation>(y);
     if (residual) y = V::add(y, V::load(residual + r * args.residual_stride));
@@ -25,8 +26,8 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
   }
 }
 
-// Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the weights of the
-// panels); begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
+// Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the
+// weights of the panels); begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
 template <class Isa, Activation activation>
 void linear_i8_with(const LinearI8Args& args) {
   alignas(64) int32_t acc[Isa::kRows * Isa::kPanels * 16];
@@ -38,8 +39,8 @@ void linear_i8_with(const LinearI8Args& args) {
     const size_t panels = all_panels - panel < Isa::kPanels ? all_panels - panel : Isa::kPanels;
     for (size_t row = 0; row < args.rows; row += Isa::kRows) {
       const size_t rows = args.rows - row < Isa::kRows ? args.rows - row : Isa::kRows;
-      Isa::dot(args.x.data + row * args.x.stride, args.x.stride, rows, args.weight + panel * panel_stride, panel_stride, args.k, panels,
-               acc, kStride);
+      Isa::dot(args.x.data + row * args.x.stride, args.x.stride, rows, args.weight + panel * panel_stride, panel_stride,
+               args.k, panels, acc, kStride);
       for (size_t p = 0; p < panels; ++p)
         finish_panel<typename Isa::V, activation>(args, row, rows, 16 * (panel + p), acc + 16 * p, kStride);
     }
@@ -50,13 +51,20 @@ void linear_i8_with(const LinearI8Args& args) {
 template <class Isa>
 void linear_i8(const LinearI8Args& args) noexcept {
   switch (args.activation) {
-    case Activation::none: return linear_i8_with<Isa, Activation::none>(args);
-    case Activation::relu: return linear_i8_with<Isa, Activation::relu>(args);
-    case Activation::gelu: return linear_i8_with<Isa, Activation::gelu>(args);
-    case Activation::gelu_tanh: return linear_i8_with<Isa, Activation::gelu_tanh>(args);
-    case Activation::silu: return linear_i8_with<Isa, Activation::silu>(args);
-    case Activation::tanh: return linear_i8_with<Isa, Activation::tanh>(args);
-    case Activation::sigmoid: return linear_i8_with<Isa, Activation::sigmoid>(args);
+    case Activation::none:
+      return linear_i8_with<Isa, Activation::none>(args);
+    case Activation::relu:
+      return linear_i8_with<Isa, Activation::relu>(args);
+    case Activation::gelu:
+      return linear_i8_with<Isa, Activation::gelu>(args);
+    case Activation::gelu_tanh:
+      return linear_i8_with<Isa, Activation::gelu_tanh>(args);
+    case Activation::silu:
+      return linear_i8_with<Isa, Activation::silu>(args);
+    case Activation::tanh:
+      return linear_i8_with<Isa, Activation::tanh>(args);
+    case Activation::sigmoid:
+      return linear_i8_with<Isa, Activation::sigmoid>(args);
   }
 }
 
@@ -101,7 +109,8 @@ void linear_f32_with(const LinearF32Args& args) {
       for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, Isa::kFloatPanels>(args, row, panel);
       panel += 2;
     } else {
-      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows) linear_f32_tile<V, activation, Isa::kFloatRows, 1>(args, row, panel);
+      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows)
+        linear_f32_tile<V, activation, Isa::kFloatRows, 1>(args, row, panel);
       for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, 1>(args, row, panel);
       panel += 1;
     }
@@ -111,13 +120,20 @@ void linear_f32_with(const LinearF32Args& args) {
 template <class Isa>
 void linear_f32(const LinearF32Args& args) noexcept {
   switch (args.activation) {
-    case Activation::none: return linear_f32_with<Isa, Activation::none>(args);
-    case Activation::relu: return linear_f32_with<Isa, Activation::relu>(args);
-    case Activation::gelu: return linear_f32_with<Isa, Activation::gelu>(args);
-    case Activation::gelu_tanh: return linear_f32_with<Isa, Activation::gelu_tanh>(args);
-    case Activation::silu: return linear_f32_with<Isa, Activation::silu>(args);
-    case Activation::tanh: return linear_f32_with<Isa, Activation::tanh>(args);
-    case Activation::sigmoid: return linear_f32_with<Isa, Activation::sigmoid>(args);
+    case Activation::none:
+      return linear_f32_with<Isa, Activation::none>(args);
+    case Activation::relu:
+      return linear_f32_with<Isa, Activation::relu>(args);
+    case Activation::gelu:
+      return linear_f32_with<Isa, Activation::gelu>(args);
+    case Activation::gelu_tanh:
+      return linear_f32_with<Isa, Activation::gelu_tanh>(args);
+    case Activation::silu:
+      return linear_f32_with<Isa, Activation::silu>(args);
+    case Activation::tanh:
+      return linear_f32_with<Isa, Activation::tanh>(args);
+    case Activation::sigmoid:
+      return linear_f32_with<Isa, Activation::sigmoid>(args);
   }
 }
 

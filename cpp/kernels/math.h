@@ -15,8 +15,9 @@ struct Math {
   using F = typename V::F;
   using I = typename V::I;
 
-  // e^x. x is clamped to [-87, 88]: below, the result is e^-87 (1.6e-38); above, 1.7e38. x = n·ln2 + r with |r| <= ln2/2, ln2 in two parts
-  // (Cody and Waite), e^r by interpolation of degree 6 at Chebyshev nodes; relative error below 1.2e-7. NaN stays NaN: it is the second operand of max and min.
+  // e^x. x is clamped to [-87, 88]: below, the result is e^-87 (1.6e-38); above, 1.7e38. x = n·ln2 + r with |r| <=
+  // ln2/2, ln2 in two parts (Cody and Waite), e^r by interpolation of degree 6 at Chebyshev nodes; relative error
+  // below 1.2e-7. NaN stays NaN: it is the second operand of max and min.
   static F exp(F x) { return exp_below_88(V::min(V::set1(88.0f), x)); }
   static F exp_below_88(F x) {
     x = V::max(V::set1(-87.0f), x);
@@ -34,8 +35,9 @@ struct Math {
     return V::mul(p, V::bits_to_float(V::template shift_left<23>(V::add_int(n, V::set1_int(127)))));
   }
 
-  // x·Φ(x), the GELU with erf. Φ(x) − ½ = x·P(x²) on |x| <= 5.25, P of degree 12 in u = 2(x/5.25)² − 1, fitted to minimise the largest error of
-  // x·P (Lawson's iteration; 4.5e-7 in float32). P is slightly above ½ at the end, so the clamp to ±½ makes the tails exact: 0 and x.
+  // x·Φ(x), the GELU with erf. Φ(x) − ½ = x·P(x²) on |x| <= 5.25, P of degree 12 in u = 2(x/5.25)² − 1, fitted to
+  // minimise the largest error of x·P (Lawson's iteration; 4.5e-7 in float32). P is slightly above ½ at the end, so the
+  // clamp to ±½ makes the tails exact: 0 and x.
   static F gelu(F x) {
     const F c = V::max(V::min(x, V::set1(5.25f)), V::set1(-5.25f));
     const F u = V::fma(V::mul(c, c), V::set1(0x1.2937260000000p-4f), V::set1(-1.0f));
@@ -73,9 +75,7 @@ struct Math {
     return V::if_less(a, V::set1(0.625f), small, signed_large);
   }
 
-  static F sigmoid(F x) {
-    return V::div(V::set1(1.0f), V::add(V::set1(1.0f), exp(V::sub(V::set1(0.0f), x))));
-  }
+  static F sigmoid(F x) { return V::div(V::set1(1.0f), V::add(V::set1(1.0f), exp(V::sub(V::set1(0.0f), x)))); }
   static F silu(F x) { return V::div(x, V::add(V::set1(1.0f), exp(V::sub(V::set1(0.0f), x)))); }
   static F gelu_tanh(F x) {
     const F cube = V::mul(V::mul(V::set1(0.044715f), V::mul(x, x)), x);

@@ -14,20 +14,31 @@ void pool_segment(const PoolArgs& args) noexcept {
   const auto column = [&](size_t row, size_t c) { return V::load(args.x + row * args.x_stride + c); };
   F divisor = V::set1(1.0f);
   switch (args.kind) {
-    case PoolKind::mean: divisor = V::set1(tokens); break;
-    case PoolKind::mean_sqrt: divisor = V::sqrt(V::set1(tokens)); break;
-    case PoolKind::weighted_mean: divisor = V::set1(static_cast<float>(args.tokens * (args.tokens + 1) / 2)); break;
+    case PoolKind::mean:
+      divisor = V::set1(tokens);
+      break;
+    case PoolKind::mean_sqrt:
+      divisor = V::sqrt(V::set1(tokens));
+      break;
+    case PoolKind::weighted_mean:
+      divisor = V::set1(static_cast<float>(args.tokens * (args.tokens + 1) / 2));
+      break;
     case PoolKind::first:
     case PoolKind::last:
     case PoolKind::max:
-    case PoolKind::sum: break;
+    case PoolKind::sum:
+      break;
   }
   for (size_t c = 0; c < args.columns; c += 16) {
     F y = none;
     if (args.tokens != 0) {
       switch (args.kind) {
-        case PoolKind::first: y = column(0, c); break;
-        case PoolKind::last: y = column(args.tokens - 1, c); break;
+        case PoolKind::first:
+          y = column(0, c);
+          break;
+        case PoolKind::last:
+          y = column(args.tokens - 1, c);
+          break;
         case PoolKind::max: {
           y = column(0, c);
           F bad = none;  // NaN as soon as one value is not finite: max alone would pass it over
@@ -39,7 +50,8 @@ void pool_segment(const PoolArgs& args) noexcept {
           break;
         }
         case PoolKind::weighted_mean:
-          for (size_t row = 0; row < args.tokens; ++row) y = V::fma(column(row, c), V::set1(static_cast<float>(row + 1)), y);
+          for (size_t row = 0; row < args.tokens; ++row)
+            y = V::fma(column(row, c), V::set1(static_cast<float>(row + 1)), y);
           break;
         case PoolKind::mean:
         case PoolKind::mean_sqrt:

@@ -66,7 +66,8 @@ void quantize_rows(const QuantizeArgs& args) noexcept {
     for (size_t c = 0; c < whole; c += 16) V::store_bytes(out + c, convert(V::load(x + c)));
     size_t c = whole;
     if (tail) {
-      // Past the last column the bytes must be zero; columns that are not there quantise to `zero`, so they are cut as integers.
+      // Past the last column the bytes must be zero; columns that are not there quantise to `zero`, so they are cut as
+      // integers.
       alignas(64) uint8_t bytes[16];
       V::store_bytes(bytes, convert(V::load(x + whole)));
       for (int i = 0; i < 16; ++i) out[c + static_cast<size_t>(i)] = i < tail ? bytes[i] : uint8_t{0};

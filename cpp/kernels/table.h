@@ -11,27 +11,32 @@
 namespace embedrt {
 namespace {
 
-// Walks rows × panels in tiles of R × P registers, and narrower ones at the edges. Isa::tile<R, P>(a, a_stride, w, panel_stride, k, acc, acc_stride).
+// Walks rows × panels in tiles of R × P registers, and narrower ones at the edges. Isa::tile<R, P>(a, a_stride, w,
+// panel_stride, k, acc, acc_stride).
 template <class Tiles, int R, int P>
-void dot_rows(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, int32_t* acc, size_t acc_stride) {
+void dot_rows(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+              int32_t* acc, size_t acc_stride) {
   size_t row = 0;
   for (; row + R <= rows; row += R)
     Tiles::template tile<R, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
   if constexpr (R > 1) {
     if (row < rows)
-      dot_rows<Tiles, R / 2, P>(a + row * a_stride, a_stride, rows - row, w, panel_stride, k, acc + row * acc_stride, acc_stride);
+      dot_rows<Tiles, R / 2, P>(a + row * a_stride, a_stride, rows - row, w, panel_stride, k, acc + row * acc_stride,
+                                acc_stride);
   }
 }
 
 template <class Tiles, int P>
-void dot_panels(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                size_t acc_stride) {
+void dot_panels(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+                size_t panels, int32_t* acc, size_t acc_stride) {
   size_t panel = 0;
   for (; panel + P <= panels; panel += P)
-    dot_rows<Tiles, Tiles::template rows_for<P>(), P>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, acc + panel * 16, acc_stride);
+    dot_rows<Tiles, Tiles::template rows_for<P>(), P>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k,
+                                                      acc + panel * 16, acc_stride);
   if constexpr (P > 1) {
     if (panel < panels)
-      dot_panels<Tiles, P - 1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, panels - panel, acc + panel * 16, acc_stride);
+      dot_panels<Tiles, P - 1>(a, a_stride, rows, w + panel * panel_stride, panel_stride, k, panels - panel,
+                               acc + panel * 16, acc_stride);
   }
 }
 
@@ -52,12 +57,13 @@ constexpr Kernels make_kernels(const char* name) {
       .attention_f32 = attention_f32<V>,
       .pool = pool_segment<V>,
       .normalize = normalize_rows<V>,
-      .dot = [](const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels, int32_t* acc,
-                size_t acc_stride) noexcept {
-        Isa::begin();
-        Isa::dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-        Isa::end();
-      },
+      .dot =
+          [](const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+             size_t panels, int32_t* acc, size_t acc_stride) noexcept {
+            Isa::begin();
+            Isa::dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+            Isa::end();
+          },
   };
 }
 

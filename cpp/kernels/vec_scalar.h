@@ -8,9 +8,9 @@
 namespace embedrt {
 namespace {
 
-// Correctly rounded fused multiply-add. Where the target has the instruction the compiler uses it; elsewhere the product
-// is exact in double (24 + 24 bits), the sum is rounded to odd by its exact error (Boldo and Melquiond, "Emulation of FMA and
-// correctly rounded sums", 2008), and the final conversion to float then rounds once.
+// Correctly rounded fused multiply-add. Where the target has the instruction the compiler uses it; elsewhere the
+// product is exact in double (24 + 24 bits), the sum is rounded to odd by its exact error (Boldo and Melquiond,
+// "Emulation of FMA and correctly rounded sums", 2008), and the final conversion to float then rounds once.
 inline float fused_multiply_add(float a, float b, float c) {
 #ifdef __FP_FAST_FMAF
   return __builtin_fmaf(a, b, c);
@@ -105,13 +105,16 @@ struct ScalarVec {
     return make_int([&](int i) { return p[i]; });
   }
   static I add_int(I a, I b) {
-    return make_int([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) + static_cast<uint32_t>(b.v[i])); });
+    return make_int(
+        [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) + static_cast<uint32_t>(b.v[i])); });
   }
   static I sub_int(I a, I b) {
-    return make_int([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) - static_cast<uint32_t>(b.v[i])); });
+    return make_int(
+        [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) - static_cast<uint32_t>(b.v[i])); });
   }
   static I mul_int(I a, I b) {
-    return make_int([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) * static_cast<uint32_t>(b.v[i])); });
+    return make_int(
+        [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) * static_cast<uint32_t>(b.v[i])); });
   }
   static I and_int(I a, I b) {
     return make_int([&](int i) { return a.v[i] & b.v[i]; });

@@ -14,7 +14,9 @@ constexpr Attribute kAttributes[] = {
     {"precision", Attribute::Type::choice, kInt8, "int8|float32"},
 };
 
-size_t head_dim(const Instruction& instruction) { return instruction.input_types[0].columns / 3 / instruction.words[kHeads]; }
+size_t head_dim(const Instruction& instruction) {
+  return instruction.input_types[0].columns / 3 / instruction.words[kHeads];
+}
 
 // Σp·v of 65,536 keys stays below 2^31 for a plane of bytes, and Σp below 2^32.
 constexpr uint32_t kMostKeys = 65536;
@@ -25,8 +27,10 @@ ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
   const uint32_t heads = instruction.words[kHeads];
   require(heads >= 1 && heads <= qkv.columns && qkv.columns % (uint64_t{3} * heads) == 0,
           std::to_string(qkv.columns) + " columns are not q, k and v of " + std::to_string(heads) + " heads");
-  require(head_dim(instruction) <= kMostHeadDim, "heads of " + std::to_string(head_dim(instruction)) + " columns, at most " + std::to_string(kMostHeadDim));
-  require(limits.max_tokens <= kMostKeys, "segments of " + std::to_string(limits.max_tokens) + " tokens, attention takes at most " + std::to_string(kMostKeys));
+  require(head_dim(instruction) <= kMostHeadDim,
+          "heads of " + std::to_string(head_dim(instruction)) + " columns, at most " + std::to_string(kMostHeadDim));
+  require(limits.max_tokens <= kMostKeys, "segments of " + std::to_string(limits.max_tokens) +
+                                              " tokens, attention takes at most " + std::to_string(kMostKeys));
   return {ValueKind::rows, qkv.columns / 3};
 }
 
@@ -36,7 +40,8 @@ size_t scratch(const Kernels& kernels, const Instruction& instruction, size_t, s
 }
 
 void run(const RunContext& context, const Instruction& instruction) {
-  const auto kernel = instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
+  const auto kernel =
+      instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
   for (size_t segment = 0; segment + 1 < context.starts.size(); ++segment) {
     const size_t first = context.starts[segment];
     const size_t tokens = context.starts[segment + 1] - first;

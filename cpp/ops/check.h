@@ -17,7 +17,8 @@ inline std::string shape(uint32_t rows, uint32_t columns) {
 }
 
 // The tensor of a role, of the layout and shape that the op needs.
-inline void require_tensor(const Instruction& instruction, size_t role, Layout layout, uint32_t rows, uint32_t columns) {
+inline void require_tensor(const Instruction& instruction, size_t role, Layout layout, uint32_t rows,
+                           uint32_t columns) {
   const Tensor* tensor = instruction.tensors[role];
   const std::string what(instruction.op->tensor_roles[role]);
   require(tensor != nullptr, what + " is missing");
@@ -27,7 +28,8 @@ inline void require_tensor(const Instruction& instruction, size_t role, Layout l
 }
 
 inline void require_absent(const Instruction& instruction, size_t role) {
-  require(instruction.tensors[role] == nullptr, std::string(instruction.op->tensor_roles[role]) + " has no meaning here");
+  require(instruction.tensors[role] == nullptr,
+          std::string(instruction.op->tensor_roles[role]) + " has no meaning here");
 }
 
 // Input i is a float value (not the token ids).
@@ -37,8 +39,14 @@ inline ValueType require_value(const Instruction& instruction, size_t i) {
   return type;
 }
 
-inline uint64_t no_work(const Instruction&, const ProgramLimits&) { return 0; }
-inline bool never_quantised(const Instruction&) { return false; }
-inline size_t no_scratch(const Kernels&, const Instruction&, size_t, size_t) { return 0; }
+inline uint64_t no_work(const Instruction&, const ProgramLimits&) {
+  return 0;
+}
+inline bool never_quantised(const Instruction&) {
+  return false;
+}
+inline size_t no_scratch(const Kernels&, const Instruction&, size_t, size_t) {
+  return 0;
+}
 
 }  // namespace embedrt

@@ -18,15 +18,17 @@ constexpr Attribute kAttributes[] = {
     {"static_zero", Attribute::Type::u32, 0},
 };
 
-bool quantised(const Instruction& instruction) { return instruction.tensors[kWeight]->layout == Layout::panel_i8; }
+bool quantised(const Instruction& instruction) {
+  return instruction.tensors[kWeight]->layout == Layout::panel_i8;
+}
 
 ValueType check(const Instruction& instruction, const ProgramLimits&) {
   const ValueType x = require_value(instruction, 0);
   const Tensor* weight = instruction.tensors[kWeight];
   require(weight != nullptr, "weight is missing");
   require(weight->layout == Layout::panel_i8 || weight->layout == Layout::panel_f32, "weight has the wrong layout");
-  require(weight->columns == x.columns, "weight " + shape(weight->rows, weight->columns) + " does not fit an input of " +
-                                            std::to_string(x.columns) + " columns");
+  require(weight->columns == x.columns, "weight " + shape(weight->rows, weight->columns) +
+                                            " does not fit an input of " + std::to_string(x.columns) + " columns");
   if (quantised(instruction)) {
     require_tensor(instruction, kScale, Layout::vector_f32, 1, weight->rows);
     require_tensor(instruction, kColumnSums, Layout::vector_i32, 1, weight->rows);
@@ -42,7 +44,8 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   const ValueType type{x.kind, weight->rows};
   if (instruction.inputs.size() == 2) {
     const ValueType residual = require_value(instruction, 1);
-    require(residual.kind == type.kind && residual.columns == type.columns, "the residual does not have the shape of the result");
+    require(residual.kind == type.kind && residual.columns == type.columns,
+            "the residual does not have the shape of the result");
   }
   return type;
 }

@@ -27,8 +27,9 @@ ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
   }
   const uint32_t index = instruction.words[kIndex];
   const uint64_t span = index == kToken ? limits.vocabulary : index == kPosition ? limits.max_tokens : 1;
-  require(span + instruction.words[kOffset] <= table->rows,
-          "table has " + std::to_string(table->rows) + " rows, the index reaches " + std::to_string(span + instruction.words[kOffset]));
+  require(span + instruction.words[kOffset] <= table->rows, "table has " + std::to_string(table->rows) +
+                                                                " rows, the index reaches " +
+                                                                std::to_string(span + instruction.words[kOffset]));
   return {ValueKind::rows, table->columns};
 }
 

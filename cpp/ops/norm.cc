@@ -11,8 +11,7 @@ enum : uint32_t { kLayer, kRms };
 
 constexpr std::string_view kRoles[] = {"weight", "bias"};
 constexpr Attribute kAttributes[] = {
-    {"kind", Attribute::Type::choice, kLayer, "layer|rms"},
-    {"epsilon", Attribute::Type::f32, 0x2b8cbccc},  // 1e-12
+    {"kind", Attribute::Type::choice, kLayer, "layer|rms"}, {"epsilon", Attribute::Type::f32, 0x2b8cbccc},  // 1e-12
 };
 
 ValueType check(const Instruction& instruction, const ProgramLimits&) {

@@ -52,11 +52,11 @@ struct Attribute {
 // An instruction as the verifier hands it to the ops: ids resolved, attribute words complete (defaults filled in).
 struct Instruction {
   const struct Op* op = nullptr;
-  std::vector<uint16_t> inputs;          // value ids
-  std::vector<const Tensor*> tensors;    // one for each role; null where the file says none
-  std::vector<uint32_t> words;           // one for each attribute
-  std::vector<ValueType> input_types;    // one for each input
-  ValueType type;                        // of the value that it defines: filled in from Op::check
+  std::vector<uint16_t> inputs;        // value ids
+  std::vector<const Tensor*> tensors;  // one for each role; null where the file says none
+  std::vector<uint32_t> words;         // one for each attribute
+  std::vector<ValueType> input_types;  // one for each input
+  ValueType type;                      // of the value that it defines: filled in from Op::check
 
   float f32(size_t attribute) const;
 };
@@ -73,11 +73,13 @@ struct Op {
   std::span<const std::string_view> tensor_roles;
   std::span<const Attribute> attributes;
 
-  // Checks kinds, widths, layouts, tensor shapes and attribute values, and returns the type of the value defined. Throws
-  // FormatError saying what is wrong; the verifier adds which instruction. Words are already known to be valid choices and finite.
+  // Checks kinds, widths, layouts, tensor shapes and attribute values, and returns the type of the value defined.
+  // Throws FormatError saying what is wrong; the verifier adds which instruction. Words are already known to be valid
+  // choices and finite.
   ValueType (*check)(const Instruction&, const ProgramLimits&);
 
-  // Multiply-adds for one row (of the defined value) in a segment of `max_tokens` rows; the verifier caps the sum over the program.
+  // Multiply-adds for one row (of the defined value) in a segment of `max_tokens` rows; the verifier caps the sum over
+  // the program.
   uint64_t (*work)(const Instruction&, const ProgramLimits&);
 
   // True when row r of the result needs nothing but row r of the inputs (and r's own id and position).

@@ -20,13 +20,13 @@ struct View {
 // The rows are those of this call: a slice of the block for a row-wise op, the whole block for the others.
 struct RunContext {
   const Kernels& kernels;
-  size_t rows = 0;                       // rows of the value that is defined
-  const uint32_t* ids = nullptr;         // of these rows
-  const uint32_t* positions = nullptr;   // of these rows within their segments
-  std::span<const size_t> starts;        // segments of the block: segment i has rows starts[i] … starts[i + 1] − 1
+  size_t rows = 0;                      // rows of the value that is defined
+  const uint32_t* ids = nullptr;        // of these rows
+  const uint32_t* positions = nullptr;  // of these rows within their segments
+  std::span<const size_t> starts;       // segments of the block: segment i has rows starts[i] … starts[i + 1] − 1
   std::span<const View> inputs;
   View output;
-  std::byte* scratch = nullptr;          // Op::scratch bytes, aligned to 64
+  std::byte* scratch = nullptr;  // Op::scratch bytes, aligned to 64
 };
 
 }  // namespace embedrt

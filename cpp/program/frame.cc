@@ -32,7 +32,9 @@ size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t rows) {
 
 }  // namespace
 
-void Frame::Release::operator()(std::byte* memory) const noexcept { ::operator delete[](memory, std::align_val_t{64}); }
+void Frame::Release::operator()(std::byte* memory) const noexcept {
+  ::operator delete[](memory, std::align_val_t{64});
+}
 
 // First fit in order of size: each buffer goes to the lowest place that no buffer alive at the same time has.
 Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
@@ -99,8 +101,8 @@ void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_
     if (buffer.quantized) {
       const size_t stride = quantized_stride(columns);
       const QuantizedParts parts = quantized_parts(stride, buffer.block ? rows : std::min(rows, kSliceRows));
-      place.quantized.q = {reinterpret_cast<uint8_t*>(at + parts.data), stride, reinterpret_cast<float*>(at + parts.scale),
-                           reinterpret_cast<int32_t*>(at + parts.zero)};
+      place.quantized.q = {reinterpret_cast<uint8_t*>(at + parts.data), stride,
+                           reinterpret_cast<float*>(at + parts.scale), reinterpret_cast<int32_t*>(at + parts.zero)};
       place.quantized_block = buffer.block;
     } else {
       place.floats.x = reinterpret_cast<float*>(at);
@@ -133,7 +135,14 @@ void Frame::run_step(const Step& step, const Block& block, size_t first, size_t 
   const size_t count = std::min(instruction.inputs.size(), std::size(inputs));
   for (size_t i = 0; i < count; ++i)
     if (instruction.inputs[i] != 0) inputs[i] = slice(instruction.inputs[i], first);
-  instruction.op->run({*kernels_, rows, block.ids.data() + first, positions_.data() + first, block.starts, {inputs, count}, output, scratch_},
+  instruction.op->run({*kernels_,
+                       rows,
+                       block.ids.data() + first,
+                       positions_.data() + first,
+                       block.starts,
+                       {inputs, count},
+                       output,
+                       scratch_},
                       instruction);
 }
 
@@ -146,7 +155,8 @@ void Frame::run(const Block& block) {
     const size_t rows = group.domain == ValueKind::segments ? segments : block.ids.size();
     const size_t slice_size = group.row_wise ? kSliceRows : std::max(rows, size_t{1});
     for (size_t first = 0; first < rows; first += slice_size)
-      for (size_t s = group.first; s < group.last; ++s) run_step(plan_->steps()[s], block, first, std::min(slice_size, rows - first));
+      for (size_t s = group.first; s < group.last; ++s)
+        run_step(plan_->steps()[s], block, first, std::min(slice_size, rows - first));
   }
 }
 

@@ -32,8 +32,8 @@ class Frame {
 
  private:
   struct Place {
-    View floats;      // x and stride
-    View quantized;   // q
+    View floats;     // x and stride
+    View quantized;  // q
     bool float_block = false, quantized_block = false;
   };
   struct Layout {

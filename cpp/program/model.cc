@@ -13,7 +13,8 @@
 namespace embedrt {
 namespace {
 
-// Tokens of a block. The values of a block should stay in the second-level cache, and enough rows should share each pass over the weights.
+// Tokens of a block. The values of a block should stay in the second-level cache, and enough rows should share each
+// pass over the weights.
 constexpr size_t kBlockTokens = 256;
 constexpr size_t kLeastBlockTokens = 64;
 
@@ -45,7 +46,9 @@ bool all_finite(const float* row, size_t columns) {
   return sum == 0.0f;
 }
 
-std::string text_name(size_t text) { return "text " + std::to_string(text); }
+std::string text_name(size_t text) {
+  return "text " + std::to_string(text);
+}
 
 }  // namespace
 
@@ -76,14 +79,17 @@ class Model::Lease {
 };
 
 Model::Model(std::shared_ptr<const MappedFile> source, unsigned threads, const Kernels& kernels)
-    : file_(std::move(source)), program_(load_program(file_)), threads_(threads == 0 ? default_threads() : threads), kernels_(kernels) {
+    : file_(std::move(source)),
+      program_(load_program(file_)),
+      threads_(threads == 0 ? default_threads() : threads),
+      kernels_(kernels) {
   plans_.reserve(program_.outputs.size());
   for (const Output& output : program_.outputs) {
     plans_.push_back({output.name, Plan(program_, output.value)});
     const size_t rows = std::max<size_t>(kBlockTokens, program_.limits.max_tokens);
     if (Frame::bytes(plans_.back().plan, kernels_, rows, program_.limits.max_tokens) > kMaxArenaBytes)
-      throw FormatError("program: a text of " + std::to_string(program_.limits.max_tokens) + " tokens would need more than " +
-                        std::to_string(kMaxArenaBytes >> 20) + " MiB of memory");
+      throw FormatError("program: a text of " + std::to_string(program_.limits.max_tokens) +
+                        " tokens would need more than " + std::to_string(kMaxArenaBytes >> 20) + " MiB of memory");
   }
 }
 
@@ -95,7 +101,9 @@ const Model::NamedPlan& Model::find(const std::string& name) const {
   throw InputError(message);
 }
 
-ValueType Model::output_type(const std::string& name) const { return program_.type(find(name).plan.output()); }
+ValueType Model::output_type(const std::string& name) const {
+  return program_.type(find(name).plan.output());
+}
 
 void Model::check(std::span<const int32_t> ids, std::span<const int64_t> offsets) const {
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != static_cast<int64_t>(ids.size()))
@@ -103,15 +111,15 @@ void Model::check(std::span<const int32_t> ids, std::span<const int64_t> offsets
   for (size_t text = 0; text + 1 < offsets.size(); ++text) {
     if (offsets[text + 1] < offsets[text]) throw InputError(text_name(text) + ": its offset is above the next one");
     if (offsets[text + 1] - offsets[text] > program_.limits.max_tokens)
-      throw InputError(text_name(text) + ": " + std::to_string(offsets[text + 1] - offsets[text]) + " tokens, the model takes at most " +
-                       std::to_string(program_.limits.max_tokens));
+      throw InputError(text_name(text) + ": " + std::to_string(offsets[text + 1] - offsets[text]) +
+                       " tokens, the model takes at most " + std::to_string(program_.limits.max_tokens));
     if (offsets[text + 1] > offsets.back()) throw InputError(text_name(text) + ": its tokens end past the ids");
   }
   for (size_t text = 0; text + 1 < offsets.size(); ++text)
     for (int64_t i = offsets[text]; i < offsets[text + 1]; ++i)
       if (static_cast<uint32_t>(ids[static_cast<size_t>(i)]) >= program_.limits.vocabulary)
-        throw InputError(text_name(text) + ": token id " + std::to_string(ids[static_cast<size_t>(i)]) + " is outside the vocabulary of " +
-                         std::to_string(program_.limits.vocabulary));
+        throw InputError(text_name(text) + ": token id " + std::to_string(ids[static_cast<size_t>(i)]) +
+                         " is outside the vocabulary of " + std::to_string(program_.limits.vocabulary));
 }
 
 bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out,
@@ -132,12 +140,14 @@ bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, 
       longest = std::max(longest, rows_of(offsets, text));
       rows += rows_of(offsets, text);
     }
-    const size_t begin = static_cast<size_t>(offsets[first]), count = static_cast<size_t>(offsets[last] - offsets[first]);
+    const size_t begin = static_cast<size_t>(offsets[first]),
+                 count = static_cast<size_t>(offsets[last] - offsets[first]);
     starts.back() = count;
 
     const Lease lease(*this);
     Frame& frame = *lease;
-    frame.prepare(plan, kernels_, std::max(rows, kBlockTokens), std::max(longest, std::min<size_t>(kBlockTokens, program_.limits.max_tokens)));
+    frame.prepare(plan, kernels_, std::max(rows, kBlockTokens),
+                  std::max(longest, std::min<size_t>(kBlockTokens, program_.limits.max_tokens)));
     frame.run({{tokens + begin, count}, starts});
 
     const View result = frame.result();
@@ -147,7 +157,9 @@ bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, 
     for (size_t row = 0; row < result_rows; ++row) {
       const float* from = result.x + row * result.stride;
       if (!all_finite(from, type.columns)) {
-        const size_t text = per_token ? static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1 : row;
+        const size_t text =
+            per_token ? static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1
+                      : row;
         throw Error(text_name(first + text) + ": the result is not finite");
       }
       std::memcpy(to + row * type.columns, from, type.columns * sizeof(float));

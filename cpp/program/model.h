@@ -31,10 +31,12 @@ class Model {
   // The value that an output names. Throws InputError for a name that the model does not have.
   ValueType output_type(const std::string& name) const;
 
-  // Runs the program on ragged texts: text i has the token ids[offsets[i]] … ids[offsets[i + 1] − 1]. Writes one row of `columns` floats for each
-  // text, or for each token when the output is of kind rows. Returns false when `stop` said so between two blocks. Throws InputError for
-  // ids, offsets or lengths that the program does not take, and Error for a result that is not finite, naming the text.
-  bool run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out, FunctionRef<bool()> stop) const;
+  // Runs the program on ragged texts: text i has the token ids[offsets[i]] … ids[offsets[i + 1] − 1]. Writes one row of
+  // `columns` floats for each text, or for each token when the output is of kind rows. Returns false when `stop` said
+  // so between two blocks. Throws InputError for ids, offsets or lengths that the program does not take, and Error for
+  // a result that is not finite, naming the text.
+  bool run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out,
+           FunctionRef<bool()> stop) const;
 
  private:
   struct NamedPlan {

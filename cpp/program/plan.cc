@@ -12,7 +12,8 @@ Plan::Plan(const Program& program, uint16_t value) : program_(&program), output_
   find_lifetimes();
 }
 
-// The instructions that the output needs, in their order; before the first reader of quantised rows, the step that makes them.
+// The instructions that the output needs, in their order; before the first reader of quantised rows, the step that
+// makes them.
 void Plan::schedule() {
   const auto& instructions = program_->instructions;
   std::vector<bool> needed(instructions.size() + 1, false), quantized(needed);
@@ -49,7 +50,8 @@ void Plan::find_lifetimes() {
   for (size_t g = 0; g < groups_.size(); ++g)
     for (size_t s = groups_[g].first; s < groups_[g].last; ++s) group_of[s] = g;
 
-  // A buffer is born at the step that writes it; every reader prolongs its life, and one in another group makes it a block buffer.
+  // A buffer is born at the step that writes it; every reader prolongs its life, and one in another group makes it a
+  // block buffer.
   std::vector<size_t> floats(program_->instructions.size() + 1, SIZE_MAX), bytes(floats);
   const auto read = [&](size_t buffer, size_t step) {
     Buffer& b = buffers_[buffer];
@@ -79,7 +81,8 @@ void Plan::find_lifetimes() {
   result.block = true;
   result.dies = steps_.size() - 1;
 
-  // A block buffer is written and read slice by slice, so it is taken from the start of its first group to the end of its last.
+  // A block buffer is written and read slice by slice, so it is taken from the start of its first group to the end of
+  // its last.
   for (Buffer& b : buffers_) {
     if (!b.block) continue;
     b.born = groups_[group_of[b.born]].first;
@@ -92,6 +95,8 @@ size_t float_stride(uint32_t columns) {
   return stride % 1024 == 0 ? stride + 16 : stride;
 }
 
-size_t quantized_stride(uint32_t columns) { return round_up(columns, 64); }
+size_t quantized_stride(uint32_t columns) {
+  return round_up(columns, 64);
+}
 
 }  // namespace embedrt

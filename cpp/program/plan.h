@@ -9,8 +9,9 @@
 
 namespace embedrt {
 
-// Row-wise steps that follow each other form a group, and a group runs on a slice of rows at a time: what its steps hand to each
-// other then stays in the cache, and values that only they use need room for one slice. Ops and converters know nothing of this.
+// Row-wise steps that follow each other form a group, and a group runs on a slice of rows at a time: what its steps
+// hand to each other then stays in the cache, and values that only they use need room for one slice. Ops and converters
+// know nothing of this.
 constexpr size_t kSliceRows = 64;
 
 // One thing to do: run an instruction, or quantise the value that it defined for the readers that want bytes.
@@ -22,7 +23,7 @@ struct Step {
 struct Group {
   size_t first, last;  // steps, half open
   bool row_wise;
-  ValueKind domain;    // of a row-wise group: what its rows are
+  ValueKind domain;  // of a row-wise group: what its rows are
 };
 
 // Float rows or quantised rows of a value. `block`: for all rows of a block, else for one slice.
@@ -56,8 +57,8 @@ class Plan {
   std::vector<Buffer> buffers_;
 };
 
-// Strides that kernels ask for (kernels/kernels.h). A float stride of a multiple of 4 KiB would put every row into the same
-// cache sets, so it gets one vector more.
+// Strides that kernels ask for (kernels/kernels.h). A float stride of a multiple of 4 KiB would put every row into the
+// same cache sets, so it gets one vector more.
 size_t float_stride(uint32_t columns);
 size_t quantized_stride(uint32_t columns);
 

@@ -1,7 +1,7 @@
 """The precision policy: a float program becomes one whose dot products are exact integers (docs/numerics.md).
 
-int8: linear weights in int8, symmetric in ±127, one scale for each output column; lookup tables, positions too, in int8,
-one scale for each row; attention in int8. Biases and norms stay float32: they are small.
+int8: linear weights in int8, symmetric in ±127, one scale for each output column; lookup tables, positions too, in
+int8, one scale for each row; attention in int8. Biases and norms stay float32: they are small.
 
 fp32: the float program itself.
 """

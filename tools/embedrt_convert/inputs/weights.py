@@ -61,7 +61,7 @@ def _safetensors(files: Files, name: str) -> Tensors:
     from safetensors import SafetensorError, deserialize
 
     try:
-        entries = deserialize(bytes(files.read(name)))
+        entries: list[tuple[str, dict[str, Any]]] = deserialize(bytes(files.read(name)))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ConversionError(f"{name} in {files.label} is not a safetensors file: {error}") from None
     return {tensor: _array(tensor, entry) for tensor, entry in entries}
@@ -72,7 +72,7 @@ def _array(name: str, entry: Mapping[str, Any]) -> NDArray[Any]:
     kind = entry["dtype"]
     if kind not in _DTYPES:
         raise ConversionError(f"{name} has the type {kind}; known: {', '.join(_DTYPES)}")
-    array = np.frombuffer(entry["data"], _DTYPES[kind]).reshape(entry["shape"])
+    array: NDArray[Any] = np.frombuffer(entry["data"], _DTYPES[kind]).reshape(entry["shape"])
     return (array.astype(np.uint32) << 16).view(np.float32) if kind == "BF16" else array
 
 

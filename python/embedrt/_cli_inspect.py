@@ -1,0 +1,79 @@
+"""`embedrt inspect`: what a model file says about itself, and its program as a listing."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from typing import Any
+
+from embedrt import _core
+from embedrt._info import parse_notes, parse_text_config
+from embedrt._tokenizer_schema import rebuild
+
+_SECTIONS = ("text", "tokenizer", "about", "report", "golden")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of `embedrt inspect`."""
+    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="a .embedrt file")
+    parser.add_argument("--tensors", action="store_true", help="also list every tensor")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the file holds. Raises FormatError, OSError."""
+    core = _core.Model(str(args.file))
+    _file(args.file, core)
+    for name in ("about", "report"):
+        notes = parse_notes(core.section(name), f"{name} section")
+        _title(name)
+        for key, value in notes.items():
+            _line(key, value)
+    _vectors(core)
+    _title("program")
+    print(core.listing().rstrip())
+    if args.tensors:
+        _title("tensors")
+        for tensor in core.tensors():
+            shape = f"[{tensor['rows']}, {tensor['columns']}]"
+            print(f"  {tensor['name']:<48} {tensor['layout']:<11} {shape:<16} {tensor['size']:>12,}")
+    return 0
+
+
+def _file(path: pathlib.Path, core: _core.Model) -> None:
+    size = path.stat().st_size
+    _title(str(path))
+    _line("size", f"{size:,} bytes")
+    _line("fingerprint", core.fingerprint)
+    _line("format version", _core.FORMAT_VERSION)
+    _line("numerics revision", f"{core.golden_revision} in the file, {_core.NUMERICS_REVISION} in this runtime")
+    for name in _SECTIONS:
+        section = core.section(name)
+        _line(f"section {name}", "none" if section is None else f"{len(section):,} bytes")
+    _line("tensors", f"{sum(tensor['size'] for tensor in core.tensors()):,} bytes")
+
+
+def _vectors(core: _core.Model) -> None:
+    config = parse_text_config(core.section("text"), core.max_tokens)
+    _title("texts and vectors")
+    for name, columns in core.outputs().items():
+        _line(name, f"{columns} columns")
+    _line("similarity", config.similarity)
+    _line("max tokens", f"{config.max_tokens} by default, {core.max_tokens} at most")
+    for name, prompt in config.prompts.items():
+        _line(f"prompt {name}", repr(prompt) + (", the default" if name == config.default_prompt_name else ""))
+    section = core.section("tokenizer")
+    if section is None:
+        _line("tokenizer", "none")
+    else:
+        parts = rebuild(section, core.vocabulary)
+        ids = " … ".join(" ".join(map(str, side)) for side in (parts.prefix, parts.suffix))
+        _line("tokenizer", f"{parts.model['type']}, {len(parts.model['vocab']):,} tokens; ids around a text: {ids}")
+    _line("vocabulary", f"{core.vocabulary:,} ids")
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}")
+
+
+def _line(name: str, value: Any) -> None:
+    print(f"  {name:<20} {value}")

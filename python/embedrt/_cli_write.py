@@ -1,0 +1,102 @@
+"""What `embedrt embed` writes: JSONL, a .npy file, or a table of similarities."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import sys
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NPY_HEADER = 128  # bytes; holds any shape, so that the number of rows can be filled in at the end
+
+
+class VectorWriter(Protocol):
+    """Takes texts with their vectors float32 [dim], one at a time, in order."""
+
+    def write(self, text: str, vector: NDArray[np.float32]) -> None: ...
+    def skip(self, reason: str) -> None:
+        """In the place of a text that could not be used."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class JsonlWriter:
+    """One JSON object a line: {"text", "embedding"}, or {"error"}; to a file or the standard output."""
+
+    def __init__(self, path: pathlib.Path | None) -> None:
+        self._path = path
+
+    def __enter__(self) -> JsonlWriter:
+        self._file: IO[str] = self._path.open("w", encoding="utf-8") if self._path else sys.stdout
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path:
+            self._file.close()
+        else:
+            self._file.flush()
+
+    def write(self, text: str, vector: NDArray[np.float32]) -> None:
+        # Nine digits are enough to read the same float32 back.
+        numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
+        self._file.write(f'{{"text": {json.dumps(text)}, "embedding": [{numbers}]}}\n')
+
+    def skip(self, reason: str) -> None:
+        self._file.write(json.dumps({"error": reason}) + "\n")
+
+
+class NpyWriter:
+    """A .npy file of float32 [texts, dim], written row by row; a skipped text is a row of NaN."""
+
+    def __init__(self, path: pathlib.Path, dim: int) -> None:
+        self._path = path
+        self._dim = dim
+        self._rows = 0
+
+    def __enter__(self) -> NpyWriter:
+        self._file = self._path.open("wb")
+        self._file.write(bytes(_NPY_HEADER))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._file.write(_npy_header(self._rows, self._dim))
+
+    def write(self, text: str, vector: NDArray[np.float32]) -> None:
+        self._file.write(vector.astype("<f4", copy=False).tobytes())
+        self._rows += 1
+
+    def skip(self, reason: str) -> None:
+        self.write("", np.full(self._dim, np.nan, np.float32))
+
+
+def print_table(texts: list[str], similarities: NDArray[np.float32]) -> None:
+    """Show each text with its similarity to every other, float32 [texts, texts]."""
+    columns = 8 * len(texts)
+    room = shutil.get_terminal_size().columns - columns - 5
+    width = min(max(24, room), max((len(text) for text in texts), default=0))
+    print(" " * (width + 5) + "".join(f"{index:>8}" for index in range(1, len(texts) + 1)))
+    for index, (text, row) in enumerate(zip(texts, similarities, strict=True), 1):
+        line = " ".join(text.split())
+        shown = line if len(line) <= width else line[: width - 1] + "…"
+        print(f"{index:>3}  {shown:<{width}}" + "".join(f"{value:8.3f}" for value in row))
+
+
+def _npy_header(rows: int, dim: int) -> bytes:
+    """Version 1.0 of numpy's format, padded with spaces to `_NPY_HEADER` bytes."""
+    magic = b"\x93NUMPY\x01\x00" + (_NPY_HEADER - 10).to_bytes(2, "little")
+    described = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}".encode("ascii")
+    return magic + described.ljust(_NPY_HEADER - 11) + b"\n"

@@ -1,0 +1,53 @@
+"""The C++ extension: it reads and runs programs, and knows neither texts nor tokenizers."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT_VERSION: int
+NUMERICS_REVISION: int
+
+def isa() -> str:
+    """The instruction set in use; EMBEDRT_ISA forces one."""
+
+def isas() -> list[str]:
+    """The instruction sets that this CPU can run."""
+
+def default_threads() -> int:
+    """The CPUs that affinity and the cgroup's quota leave to this process."""
+
+def ops() -> list[dict[str, Any]]:
+    """The op table: one dict for each op, with its id, name and attributes."""
+
+def xxh64(data: bytes) -> int: ...
+
+class Model:
+    max_tokens: int
+    vocabulary: int
+    threads: int
+    fingerprint: str
+    file_size: int
+    golden_revision: int
+    def __init__(self, source: str | bytes, *, mmap: bool = True, verify: bool = False, threads: int = 0) -> None: ...
+    def section(self, name: str) -> bytes | None:
+        """The bytes of "text", "tokenizer", "about", "report" or "golden"; None when the file has no such section."""
+
+    def outputs(self) -> dict[str, int]:
+        """Each output's number of columns, by name."""
+
+    def verify(self) -> None:
+        """Check the bulk, the zeros between sections and the content digest. Raises FormatError."""
+
+    def listing(self) -> str:
+        """The program, one instruction a line."""
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """The tensor table: name, layout, rows, columns, size."""
+
+    def run(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], output: str) -> npt.NDArray[np.float32]:
+        """Run the program on ragged items: item i is ids[offsets[i]:offsets[i + 1]].
+
+        ids int32 [n], offsets int64 [m + 1] → float32 [m, columns] for an output of segments, [n, columns] for one
+        of rows.
+        """

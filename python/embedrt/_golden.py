@@ -1,0 +1,73 @@
+"""The golden inputs of a model file: texts with the ids and vectors that they had when the file was written."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedrt import _core
+from embedrt._errors import FormatError
+from embedrt._json import Fields, load_object
+from embedrt._similarity import similarity
+
+if TYPE_CHECKING:
+    from embedrt._model import Model
+
+_WHERE = "golden section"
+_MAX_ITEMS = 4096
+_MAX_TEXT = 1 << 20
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """How many inputs agreed; `cosine_worst` says how far when the vectors are of another numerics revision."""
+
+    items: int
+    revision: int
+    cosine_worst: float
+
+    @property
+    def same_revision(self) -> bool:
+        return self.revision == _core.NUMERICS_REVISION
+
+
+def check_golden(model: Model) -> GoldenResult | None:
+    """Tokenise and run the golden inputs; None if the file has none.
+
+    Raises FormatError when an input has other ids than stored or, under the same numerics revision, other bits.
+    """
+    section = model.section("golden")
+    if section is None:
+        return None
+    fields = Fields(load_object(section, _WHERE, max_depth=32), _WHERE)
+    revision = fields.integer("numerics_revision", 0, 2**32 - 1)
+    output = fields.choice("output", ("sentence_embedding",))
+    items = fields.list("items", _MAX_ITEMS)
+    worst = 1.0
+    for index, value in enumerate(items):
+        item = Fields(value, f"{_WHERE}.items[{index}]")
+        text = item.text("text", _MAX_TEXT)
+        ids = model.token_ids(text)
+        if item.list("ids", model.max_tokens) != ids:
+            raise FormatError(f"{item.where}: the text's token ids are not those stored; its tokenizer has changed")
+        stored = _vector(item.raw("vector"), item.where, model.dim)
+        vector = model.encode(text, prompt="", output_value=output)  # type: ignore[call-overload]
+        if revision == _core.NUMERICS_REVISION and vector.astype("<f4").tobytes() != stored.astype("<f4").tobytes():
+            off = float(np.max(np.abs(vector - stored)))
+            raise FormatError(f"{item.where}: the vector differs from the one stored, by up to {off:.2e}")
+        worst = min(worst, float(similarity(vector, stored, "cosine")[0, 0]))
+    return GoldenResult(len(items), revision, worst)
+
+
+def _vector(value: object, where: str, dim: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    try:
+        data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != 4 * dim:
+        raise FormatError(f"{where}.vector: expected the base64 of {dim} float32")
+    return np.frombuffer(data, "<f4").astype(np.float32)
