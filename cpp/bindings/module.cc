@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <variant>
@@ -20,6 +21,9 @@ namespace py = pybind11;
 
 namespace embedrt {
 namespace {
+
+// How long Ctrl-C may wait, beyond the block that is running.
+constexpr auto kSignalInterval = std::chrono::milliseconds(50);
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
@@ -96,8 +100,12 @@ class PyModel {
     bool finished = false;
     {
       const py::gil_scoped_release release;
-      finished = model_->run(id_span, offset_span, output, out, [] {
+      // The GIL is asked for between blocks, but not at every one: another thread may hold it for long.
+      auto next_look = std::chrono::steady_clock::now() + kSignalInterval;
+      finished = model_->run(id_span, offset_span, output, out, [&next_look] {
+        if (std::chrono::steady_clock::now() < next_look) return false;
         const py::gil_scoped_acquire acquire;
+        next_look = std::chrono::steady_clock::now() + kSignalInterval;
         return PyErr_CheckSignals() != 0;
       });
     }
