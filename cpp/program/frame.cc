@@ -76,7 +76,11 @@ size_t Frame::bytes(const Plan& plan, const Kernels& kernels, size_t rows, size_
 }
 
 void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
-  if (plan_ == &plan && kernels_ == &kernels && rows <= rows_ && longest <= longest_) return;
+  if (plan_ == &plan && kernels_ == &kernels) {
+    if (rows <= rows_ && longest <= longest_) return;
+    rows = std::max(rows, rows_);
+    longest = std::max(longest, longest_);
+  }
   const Layout layout = lay_out(plan, kernels, rows, longest);
   if (layout.total > size_) {
     memory_.reset();

@@ -146,8 +146,8 @@ bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, 
 
     const Lease lease(*this);
     Frame& frame = *lease;
-    frame.prepare(plan, kernels_, std::max(rows, kBlockTokens),
-                  std::max(longest, std::min<size_t>(kBlockTokens, program_.limits.max_tokens)));
+    // In steps, so that a frame soon has the size that it keeps, and one short text does not pay for a whole block.
+    frame.prepare(plan, kernels_, round_up(rows, kLeastBlockTokens), round_up(longest, kLeastBlockTokens));
     frame.run({{tokens + begin, count}, starts});
 
     const View result = frame.result();

@@ -1,15 +1,14 @@
 """Texts to ragged token ids, cut to the limit, with the special ids around them.
 
-The `tokenizers` library keeps truncation and padding as state on the tokenizer, which threads would share; both
-stay off here, and
-so do its special tokens: the limit and the ids around each text are applied by this module.
+The `tokenizers` library keeps truncation and padding as state on the tokenizer, which threads would share; both stay
+off here, and so do its special tokens: the limit and the ids around each text are applied by this module.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +46,9 @@ class TextTokenizer:
     def __init__(self, section: bytes, vocabulary: int, threads: int) -> None:
         """Build it from the file's section for a program of `vocabulary` ids. Raises FormatError."""
         parts = rebuild(section, vocabulary)
+        if parts.canonical is not None:
+            # The library reads the text again: the checked vocabulary, some megabytes, goes before it does.
+            parts = replace(parts, model={})
         self._tokenizer = parts.build()
         normalizer = self._tokenizer.normalizer
         self._window = cut_rule(parts, normalizer.normalize_str if normalizer else str)

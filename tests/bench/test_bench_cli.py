@@ -1,0 +1,48 @@
+"""The command's arguments."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from embedrt_bench import cli, workloads
+from embedrt_bench.plan import PARTS
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_defaults() -> None:
+    args = parse()
+    assert args.model is None
+    assert args.against == ["onnxruntime"]
+    assert args.threads is None
+    assert args.workloads == list(workloads.NAMES)
+    assert args.parts == list(PARTS)
+
+
+def test_lists_are_comma_separated() -> None:
+    args = parse("m.embedrt", "--threads", "1,2", "--workloads", "short,128", "--parts", "fresh", "--rounds", "3")
+    assert (args.model, args.threads, args.rounds) == ("m.embedrt", [1, 2], 3)
+    assert (args.workloads, args.parts) == (["short", "128"], ["fresh"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--against", "nothing"), "no 'nothing': there are onnxruntime"),
+        (("--threads", "0"), "'0' is not a positive number"),
+        (("--rounds", "many"), "'many' is not a positive number"),
+        (("--workloads", "short,64"), "no '64'"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert message in capsys.readouterr().err

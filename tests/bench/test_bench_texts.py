@@ -1,0 +1,52 @@
+"""Real texts are read from a data folder; without one they are synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embedrt_bench import texts
+from embedrt_bench.errors import BenchError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "stsb-en-dev.csv").write_text('"A man, dancing.",A man dances.,4.5\nA cat.,A dog.,1.0\n', "utf-8")
+    (tmp_path / "banking77").mkdir()
+    (tmp_path / "banking77" / "train.csv").write_text("text,category\nWhere is my card?,card_arrival\n", "utf-8")
+    (tmp_path / "cranfield").mkdir()
+    abstracts = "<doc><text>\nflow & heat\n  transfer .\n</text></doc><doc><text>\n</text></doc>"
+    (tmp_path / "cranfield" / "cran.all.1400.xml").write_text(abstracts, "utf-8")
+    return tmp_path
+
+
+def test_a_data_folder(data: Path) -> None:
+    corpus = texts.corpus(data)
+    assert corpus.sentences == ["A man, dancing.", "A man dances.", "A cat.", "A dog."]
+    assert corpus.longer == ["Where is my card?", "flow & heat transfer ."]
+    assert [score for _, _, score in corpus.pairs] == [4.5, 1.0]
+
+
+def test_a_folder_without_a_file_is_refused_by_name(data: Path) -> None:
+    (data / "banking77" / "train.csv").unlink()
+    with pytest.raises(BenchError, match=r"has no banking77/train\.csv"):
+        texts.corpus(data)
+
+
+def test_synthetic_texts_are_the_same_on_every_call() -> None:
+    assert texts.corpus(None) == texts.synthetic()
+    assert "synthetic" in texts.synthetic().label
+    assert not texts.synthetic().pairs
+
+
+def test_where_the_data_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("EMBEDRT_BENCH_DATA", raising=False)
+    assert texts.find(None) is None
+    (tmp_path / "shared" / "data" / "text").mkdir(parents=True)
+    assert texts.find(None) == Path("../shared/data/text")
+    monkeypatch.setenv("EMBEDRT_BENCH_DATA", "elsewhere")
+    assert texts.find(None) == Path("elsewhere")
+    assert texts.find(tmp_path) == tmp_path

