@@ -192,7 +192,8 @@ struct AttentionI8 {
       most = V::max(s, most);
       V::store(scores + j, s);
     });
-    const F top = V::set1(V::reduce_max(most)), full = V::set1(65535.0f);
+    const float highest = V::reduce_max(most);
+    const F top = V::set1(highest), full = V::set1(65535.0f);
     auto sums = V::set1_int(0);
     const auto numerator = [&](size_t j) {
       const auto p = V::round(V::mul(Math<V>::exp_below_88(V::sub(V::load(scores + j), top)), full));
@@ -214,11 +215,12 @@ struct AttentionI8 {
       V::store_bytes(hi + j, V::set1_int(0));
       V::store_bytes(lo + j, V::set1_int(0));
     }
-    return static_cast<float>(V::reduce_add_int(sums));
+    // NaN when the greatest score is infinite.
+    return static_cast<float>(V::reduce_add_int(sums)) + (highest - highest);
   }
 
-  // `bad`: NaN when a key of the segment is not finite, else 0.
-  void queries(const float* q, size_t count, float bad, float* out) const {
+  // `key_scale`: the greatest of the segment's keys, NaN when a key is not finite.
+  void queries(const float* q, size_t count, float key_scale, float* out) const {
     uint8_t* query = piece<uint8_t>(at.query);
     float* scale = piece<float>(at.query_scale);
     for (size_t i = 0; i < count; i += 16) {
@@ -239,10 +241,12 @@ struct AttentionI8 {
     const size_t half = round_up(count, 16);
     for (size_t i = 0; i < count; ++i) {
       const size_t row = i * at.score_stride;
-      const float sum = softmax_row(acc + row, scores + row, scale[i] * args.scale, planes + i * at.plane_stride,
+      const float factor = scale[i] * args.scale;
+      const float sum = softmax_row(acc + row, scores + row, factor, planes + i * at.plane_stride,
                                     planes + (half + i) * at.plane_stride);
-      // A query or a key that is not finite makes the whole row NaN.
-      scale[i] = sum + (bad + (scale[i] - scale[i]));
+      // A query or a key that is not finite, or so large that a score is not, makes the whole row NaN.
+      const float greatest = factor * key_scale;
+      scale[i] = sum + (greatest - greatest);
     }
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
@@ -261,12 +265,15 @@ struct AttentionI8 {
     }
   }
 
-  // NaN when the scale of a key is.
-  float keys_not_finite() const {
+  // The greatest scale of a key; NaN when one is.
+  float greatest_key_scale() const {
     const float* scale = piece<float>(at.key_scale);
-    F bad = V::set1(0.0f);
-    for (size_t j = 0; j < args.tokens; j += 16) bad = V::add(bad, V::sub(V::load(scale + j), V::load(scale + j)));
-    return V::reduce_add(bad);
+    F most = V::set1(0.0f), bad = most;
+    for (size_t j = 0; j < args.tokens; j += 16) {
+      most = V::max(V::load(scale + j), most);
+      bad = V::add(bad, V::sub(V::load(scale + j), V::load(scale + j)));
+    }
+    return V::reduce_max(most) + V::reduce_add(bad);
   }
 
   void run() const {
@@ -275,11 +282,11 @@ struct AttentionI8 {
     for (size_t head = 0; head < args.heads; ++head) {
       const float* q = args.qkv + head * args.head_dim;
       pack_keys(q + width);
-      const float bad = keys_not_finite();
+      const float key_scale = greatest_key_scale();
       pack_values(q + 2 * width);
       for (size_t i = 0; i < args.tokens; i += rows) {
         const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
-        queries(q + i * args.qkv_stride, count, bad, args.out + i * args.out_stride + head * args.head_dim);
+        queries(q + i * args.qkv_stride, count, key_scale, args.out + i * args.out_stride + head * args.head_dim);
       }
     }
     Isa::end();

@@ -44,7 +44,8 @@ Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t ro
   std::vector<size_t> order(buffers.size()), sizes(buffers.size());
   std::iota(order.begin(), order.end(), size_t{0});
   for (size_t i = 0; i < buffers.size(); ++i) sizes[i] = buffer_bytes(plan, buffers[i], rows);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b; });
   std::vector<size_t> placed;
   for (const size_t i : order) {
     std::vector<std::pair<size_t, size_t>> taken;

@@ -1,0 +1,109 @@
+// Attention of one segment, in int8 and float32.
+#include <limits>
+
+#include "kernel_cases.h"
+
+namespace embedrt::test {
+namespace {
+
+// What is peculiar about the inputs.
+enum class Scene { plain, sharp, sink, zeros, huge, tiny, special_query, special_key, special_value };
+constexpr const char* kScenes[] = {
+    "plain", "sharp", "sink", "zeros", "huge", "tiny", "query is special", "key is special", "value is special"};
+constexpr size_t kPlainScenes = 6;
+
+struct Shape {
+  size_t tokens, heads, head_dim;
+};
+
+void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) {
+  const size_t width = shape.heads * shape.head_dim, middle = shape.tokens / 2;
+  const auto scale_all = [&](float factor) {
+    for (size_t j = 0; j < shape.tokens; ++j)
+      for (size_t c = 0; c < 3 * width; ++c) qkv.row(j)[c] *= factor;
+  };
+  switch (scene) {
+    case Scene::plain:
+      return;
+    case Scene::sharp:  // scores far apart: most numerators are zero
+      return scale_all(16.0f);
+    case Scene::sink:  // every query sees one key far above the rest
+      for (size_t j = 0; j < shape.tokens; ++j)
+        for (size_t c = 0; c < width; ++c) qkv.row(j)[c] = 1.0f + 0.125f * qkv.row(j)[c];
+      for (size_t c = 0; c < width; ++c) qkv.row(middle)[width + c] = 6.0f;
+      return;
+    case Scene::zeros:
+      return scale_all(0.0f);
+    case Scene::huge:
+      return scale_all(0x1p60f);
+    case Scene::tiny:  // some rows quantise, others count as zero
+      return scale_all(0x1p-101f);
+    case Scene::special_query:
+    case Scene::special_key:
+    case Scene::special_value: {
+      const float values[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN(), 3e38f};
+      const size_t part = static_cast<size_t>(scene) - static_cast<size_t>(Scene::special_query);
+      qkv.row(middle)[part * width + random.below(static_cast<uint32_t>(width))] = values[shape.tokens % 4];
+      return;
+    }
+  }
+}
+
+KernelCase attention_case(bool integer, Shape shape, Scene scene) {
+  const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
+                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)];
+  return {integer ? "attention_i8" : "attention_f32", what, [=](const Kernels& kernels) {
+            Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
+            const size_t width = shape.heads * shape.head_dim;
+            FloatRows qkv(shape.tokens, 3 * width, Filling::plain, random), out(shape.tokens, width);
+            set_scene(scene, shape, qkv, random);
+            const auto size = integer ? kernels.attention_i8_scratch : kernels.attention_f32_scratch;
+            Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim));
+            (integer ? kernels.attention_i8 : kernels.attention_f32)({
+                .qkv = qkv.row(0),
+                .qkv_stride = qkv.stride(),
+                .tokens = shape.tokens,
+                .heads = shape.heads,
+                .head_dim = shape.head_dim,
+                .scale = 0.375f,
+                .out = out.row(0),
+                .out_stride = out.stride(),
+                .scratch = scratch.data(),
+            });
+            scratch.expect_guards("scratch");
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
+}  // namespace
+
+std::vector<KernelCase> attention_cases(Amount amount) {
+  const bool full = amount == Amount::full;
+  const std::vector<size_t> tokens =
+      full ? std::vector<size_t>{1, 2, 15, 16, 17, 33, 64, 65, 130, 300} : std::vector<size_t>{1, 2, 17, 65, 130};
+  const std::vector<size_t> head_dims =
+      full ? std::vector<size_t>{1, 4, 8, 10, 12, 16, 20, 32, 64, 80} : std::vector<size_t>{4, 10, 32};
+  std::vector<KernelCase> cases;
+  for (const bool integer : {true, false}) {
+    for (const size_t t : tokens)
+      for (const size_t d : head_dims) {
+        cases.push_back(attention_case(integer, {t, 1, d}, Scene::plain));
+        if (t <= 65) cases.push_back(attention_case(integer, {t, 3, d}, Scene::plain));
+      }
+    for (const size_t t : std::initializer_list<size_t>{1, 2, 3, 4, 17, 66, 67, 68, 69})
+      for (size_t scene = 0; scene < std::size(kScenes); ++scene)
+        cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene)));
+    cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
+    if (full)
+      for (size_t scene = 0; scene < kPlainScenes; ++scene)
+        cases.push_back(attention_case(integer, {1100, 1, 8}, static_cast<Scene>(scene)));
+  }
+  // More keys than a tile of queries has room for, and more than 12-bit numerators could take.
+  if (full) cases.push_back(attention_case(true, {4200, 1, 4}, Scene::sink));
+  return cases;
+}
+
+}  // namespace embedrt::test

@@ -1,0 +1,189 @@
+// A model file, taken all the way: read, verify, list, run. Whatever the bytes are, the result is an Error or a defined
+// answer: the same bits on every instruction set, alone and in a batch.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "isa/dispatch.h"
+#include "program/listing.h"
+#include "program/model.h"
+#include "program_mutator.h"
+
+using namespace embedrt;
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+namespace {
+
+// How far the inputs came, printed at the end: a fuzzer that never gets behind the parser tests little.
+struct Progress {
+  size_t tried = 0, loaded = 0, ran = 0, finite = 0;
+
+  ~Progress() {
+    std::fprintf(stderr, "files tried %zu, loaded %zu, ran %zu, with finite results %zu\n", tried, loaded, ran, finite);
+  }
+} progress;
+
+// Programs may ask for more than is sensible to wait for here: seconds a token, gigabytes a block.
+constexpr uint64_t kMostWork = uint64_t{1} << 22;
+constexpr uint64_t kMostBytes = uint64_t{1} << 25;
+
+[[noreturn]] void broken(const char* rule) {
+  std::fprintf(stderr, "broken: %s\n", rule);
+  std::abort();
+}
+
+struct Texts {
+  std::vector<int32_t> ids;
+  std::vector<int64_t> offsets{0};
+};
+
+// Empty texts, short ones, and one of the program's longest length or so: sometimes longer than a block of texts.
+Texts ragged(const ProgramLimits& limits, size_t choice) {
+  const uint32_t most = choice % 8 == 3 ? 300 : 21;
+  Texts texts;
+  for (const uint32_t length : {0u, 1u, 3u, std::min(limits.max_tokens, most), 0u, 2u}) {
+    for (uint32_t i = 0; i < std::min(length, limits.max_tokens); ++i) {
+      texts.ids.push_back(static_cast<int32_t>((texts.ids.size() * 7 + i) % limits.vocabulary));
+    }
+    texts.offsets.push_back(static_cast<int64_t>(texts.ids.size()));
+  }
+  if (!texts.ids.empty()) texts.ids.back() = static_cast<int32_t>(limits.vocabulary - 1);
+  return texts;
+}
+
+struct Result {
+  std::vector<float> rows;
+  std::string error;
+};
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));
+}
+
+Result run(const Model& model, const Texts& texts, const std::string& output) {
+  const ValueType type = model.output_type(output);
+  const size_t rows = type.kind == ValueKind::rows ? texts.ids.size() : texts.offsets.size() - 1;
+  Result result;
+  result.rows.resize(rows * type.columns);
+  const auto never = [] { return false; };
+  try {
+    model.run(texts.ids, texts.offsets, output, result.rows.data(), never);
+  } catch (const InputError&) {
+    broken("good input was refused");
+  } catch (const Error& error) {
+    result.rows.clear();
+    result.error = error.what();
+  }
+  return result;
+}
+
+void explain(const Model& model, const std::string& output, const Result& a, const Result& b) {
+  std::fprintf(stderr, "%s\n%s: \"%s\" and \"%s\"\n", listing(model.program()).c_str(), output.c_str(), a.error.c_str(),
+               b.error.c_str());
+  const ValueType type = model.output_type(output);
+  for (size_t i = 0, shown = 0; i < std::min(a.rows.size(), b.rows.size()) && shown < 5; ++i) {
+    if (same_bits({&a.rows[i], 1}, {&b.rows[i], 1})) continue;
+    ++shown;
+    std::fprintf(stderr, "row %zu, column %zu: %a and %a\n", i / type.columns, i % type.columns,
+                 static_cast<double>(a.rows[i]), static_cast<double>(b.rows[i]));
+  }
+}
+
+// Text i of `texts` alone gives the rows that it has in `together`.
+void check_alone(const Model& model, const Texts& texts, size_t i, const std::string& output, const Result& together) {
+  Texts one;
+  one.ids.assign(texts.ids.begin() + texts.offsets[i], texts.ids.begin() + texts.offsets[i + 1]);
+  one.offsets.push_back(static_cast<int64_t>(one.ids.size()));
+  const ValueType type = model.output_type(output);
+  const size_t first =
+      type.columns * static_cast<size_t>(type.kind == ValueKind::rows ? texts.offsets[i] : static_cast<int64_t>(i));
+  const Result alone = run(model, one, output);
+  const auto rows = std::span(together.rows).subspan(first, alone.rows.size());
+  if (!alone.error.empty() || !same_bits(alone.rows, rows)) {
+    explain(model, output, alone, {{rows.begin(), rows.end()}, {}});
+    broken("a text alone gives other bits than in a batch");
+  }
+}
+
+void compare(const std::shared_ptr<const MappedFile>& source, const Model& scalar, const Kernels& kernels,
+             size_t choice) {
+  const Model other(source, 1, kernels);
+  const Texts texts = ragged(scalar.program().limits, choice);
+  for (const Output& output : scalar.program().outputs) {
+    const Result result = run(other, texts, output.name);
+    const Result expected = run(scalar, texts, output.name);
+    if (result.error != expected.error || !same_bits(result.rows, expected.rows)) {
+      explain(scalar, output.name, result, expected);
+      broken((std::string(kernels.name) + " gives other bits than scalar").c_str());
+    }
+    if (!result.error.empty()) continue;
+    ++progress.finite;
+    check_alone(other, texts, choice % (texts.offsets.size() - 1), output.name, result);
+  }
+}
+
+// One instruction set for each input, for speed; all of them when inputs that were found before are tried again.
+void compare_some(const std::shared_ptr<const MappedFile>& source, const Model& scalar, size_t choice) {
+  static const std::vector<std::string> isas = available_isas();
+  static const bool every = std::getenv("FUZZ_EVERY_ISA") != nullptr;
+  for (size_t i = 0; i < isas.size(); ++i) {
+    if (every || i == choice % isas.size()) compare(source, scalar, *kernels_of(isas[i]), choice);
+  }
+}
+
+void check_refusals(const Model& model) {
+  const auto refused = [&](const std::vector<int32_t>& ids, const std::vector<int64_t>& offsets) {
+    std::vector<float> out(1);  // nothing is written
+    const auto never = [] { return false; };
+    try {
+      model.run(ids, offsets, model.program().outputs[0].name, out.data(), never);
+    } catch (const InputError&) {
+      return;
+    }
+    broken("bad input was taken");
+  };
+  refused({-1}, {0, 1});
+  refused({static_cast<int32_t>(model.program().limits.vocabulary)}, {0, 1});
+  refused({0, 0}, {0, 1});
+  refused({0, 0}, {0, 3, 2});
+  refused({}, {});
+}
+
+}  // namespace
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  const auto file = std::as_bytes(std::span(data, size));
+  const test::Bytes changed = fuzz::mutate_file(file, max_size, seed, LLVMFuzzerMutate);
+  if (changed.size() > max_size) return size;
+  std::memcpy(data, changed.data(), changed.size());
+  return changed.size();
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  ++progress.tried;
+  const auto source = MappedFile::copy(std::as_bytes(std::span(data, size)));
+  try {
+    const Model model(source, 1, *kernels_of("scalar"));
+    ++progress.loaded;
+    model.file().fingerprint(kNumericsRevision);
+    listing(model.program());
+    const size_t choice = size == 0 ? 0 : data[size / 2] + size;
+    const uint64_t tokens = ragged(model.program().limits, choice).ids.size() + 6;
+    if (work_per_token(model.program()) * tokens <= kMostWork && value_bytes(model.program(), 256) <= kMostBytes) {
+      ++progress.ran;
+      compare_some(source, model, choice);
+      if (choice % 16 == 0) check_refusals(model);
+    }
+    model.file().verify_bulk();
+  } catch (const FormatError&) {
+    // The one answer to a bad file.
+  }
+  return 0;
+}

@@ -1,0 +1,89 @@
+#include "random_program.h"
+
+#include <map>
+
+namespace embedrt::fuzz {
+namespace {
+
+using test::ProgramMaker;
+
+class Generator {
+ public:
+  explicit Generator(std::minstd_rand& random)
+      : random_(random), program_(below(40) + 1, chance(8) ? below(2000) + 1 : below(40) + 1) {}
+
+  ProgramMaker generate() {
+    columns_ = width();
+    x_ = lookup(columns_);
+    for (uint32_t i = below(6); i > 0; --i) step(true);
+    if (chance(2)) {
+      program_.outputs.emplace_back("token_embeddings", x_);
+      if (chance(2)) return std::move(program_);
+    }
+    x_ = program_.instruction("pool", {x_}, {}, {{0, below(7)}});
+    for (uint32_t i = below(3); i > 0; --i) step(false);
+    program_.outputs.emplace_back("sentence_embedding", x_);
+    return std::move(program_);
+  }
+
+ private:
+  uint32_t below(uint32_t bound) { return static_cast<uint32_t>(random_() >> 8) % bound; }
+  bool chance(uint32_t one_in) { return below(one_in) == 0; }
+
+  // Mostly around the widths of vectors and panels, where tails begin and end.
+  uint32_t width() {
+    constexpr uint32_t edges[] = {1, 3, 4, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65};
+    return chance(2) ? edges[below(std::size(edges))] : below(70) + 1;
+  }
+
+  uint16_t lookup(uint32_t columns) {
+    const uint32_t index = below(3);
+    return program_.lookup(index == 1 || chance(2) ? Layout::matrix_f32 : Layout::table_i8, columns, index);
+  }
+
+  Layout panel() { return chance(3) ? Layout::panel_f32 : Layout::panel_i8; }
+
+  void attention() {
+    const uint32_t heads = below(4) + 1, dim = chance(4) ? width() : below(9) + 1;
+    const uint16_t qkv = program_.linear(panel(), {x_}, 3 * heads * dim, columns_, 0, chance(2));
+    const uint32_t scale = chance(2) ? 0x3f800000 : 0x3e000000 + (below(64) << 20);
+    x_ = program_.instruction("attention", {qkv}, {}, {{0, heads}, {1, scale}, {2, below(2)}});
+    columns_ = heads * dim;
+  }
+
+  // One op or two on x, which stays of its kind. `rows`: that is one row for each token.
+  void step(bool rows) {
+    const uint32_t kind = below(6);
+    if (kind == 0 && rows) {
+      attention();
+    } else if (kind == 1) {
+      x_ = program_.norm(x_, columns_, below(2), chance(2));
+    } else if (kind == 2) {
+      x_ = program_.instruction("normalize", {x_}, {});
+    } else if (kind == 3) {
+      x_ = program_.instruction("add", {x_, rows && chance(2) ? lookup(columns_) : x_}, {});
+    } else {
+      const bool square = chance(2);
+      const uint32_t n = square ? columns_ : width();
+      const uint16_t residual = x_;
+      if (square && chance(2)) x_ = program_.norm(x_, columns_, 0, false);
+      std::vector<uint16_t> inputs = {x_};
+      if (square) inputs.push_back(residual);
+      x_ = program_.linear(panel(), std::move(inputs), n, columns_, below(7), chance(2));
+      columns_ = n;
+    }
+  }
+
+  std::minstd_rand& random_;
+  ProgramMaker program_;
+  uint32_t columns_ = 0;
+  uint16_t x_ = 0;
+};
+
+}  // namespace
+
+ProgramMaker random_program(std::minstd_rand& random) {
+  return Generator(random).generate();
+}
+
+}  // namespace embedrt::fuzz

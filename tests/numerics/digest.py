@@ -1,0 +1,55 @@
+"""Prints the instruction set of this process, then a hash of what each program gives: a line each."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+from numeric_programs import LENGTHS, RowsProgram, core_model, encoder, normal, offsets_of, rng
+
+from embedrt import _core
+
+ROWS = sum(LENGTHS)
+
+
+def op_programs() -> dict[str, RowsProgram]:
+    """A program for each op, precision and choice of its attributes."""
+    made = {}
+
+    def program(name: str, columns: int, op: str, **operands: object) -> None:
+        made[name] = RowsProgram(normal(rng(columns), ROWS, columns), lengths=LENGTHS)
+        made[name].op(op, **operands)
+
+    weight, bias = normal(rng(1), 50, 100, scale=0.2), normal(rng(2), 50)
+    integers = rng(3).integers(-127, 128, (50, 100)).astype(np.int8)
+    for activation in ("none", "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"):
+        program(f"linear float32 {activation}", 100, "linear", weight=weight, bias=bias, activation=activation)
+        made[f"linear int8 {activation}"] = RowsProgram(normal(rng(100), ROWS, 100), lengths=LENGTHS)
+        made[f"linear int8 {activation}"].linear_int8(integers, np.abs(bias) / 50, bias, activation)
+    for precision in ("int8", "float32"):
+        scale = 1 / math.sqrt(10)
+        program(f"attention {precision}", 90, "attention", heads=3, scale=scale, precision=precision)
+    for kind in ("layer", "rms"):
+        program(f"norm {kind}", 50, "norm", weight=bias, bias=bias, kind=kind)
+    for kind in ("mean", "first", "last", "max", "sum", "weighted_mean", "mean_sqrt"):
+        program(f"pool {kind}", 50, "pool", kind=kind)
+    program("normalize", 50, "normalize")
+    return made
+
+
+def main() -> None:
+    print(_core.isa())
+    for name, program in op_programs().items():
+        print(name, hashlib.sha256(program.core().tobytes()).hexdigest())
+    lengths = (3, 0, 1, 120, *range(1, 34, 3), 300)
+    ids = rng(4).integers(0, 97, sum(lengths)).astype(np.int32)
+    for precision in ("int8", "fp32"):
+        model = core_model(encoder(precision), threads=2)
+        for output in ("sentence_embedding", "token_embeddings"):
+            vectors = model.run(ids, offsets_of(lengths), output)
+            print("encoder", precision, output, hashlib.sha256(vectors.tobytes()).hexdigest())
+
+
+if __name__ == "__main__":
+    main()
