@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from embedrt_bench import checkpoint, engines
-from embedrt_bench.engines import Encoder
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-onnxruntime = pytest.importorskip("embedrt_bench.engines.onnxruntime", exc_type=ImportError)
+from embedrt_bench.engines import Encoder, onnxruntime
 
 TEXTS = ["a", "b a b", "", "a b a b a b a b a b"]
 
