@@ -7,6 +7,27 @@
 namespace embedrt {
 namespace {
 
+// Calls body.operator()<activation>(), so that the activation is a constant in the loops.
+template <class Body>
+void with_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::none:
+      return body.template operator()<Activation::none>();
+    case Activation::relu:
+      return body.template operator()<Activation::relu>();
+    case Activation::gelu:
+      return body.template operator()<Activation::gelu>();
+    case Activation::gelu_tanh:
+      return body.template operator()<Activation::gelu_tanh>();
+    case Activation::silu:
+      return body.template operator()<Activation::silu>();
+    case Activation::tanh:
+      return body.template operator()<Activation::tanh>();
+    case Activation::sigmoid:
+      return body.template operator()<Activation::sigmoid>();
+  }
+}
+
 // int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
 template <class V, Activation activation>
 void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {
@@ -50,22 +71,7 @@ void linear_i8_with(const LinearI8Args& args) {
 
 template <class Isa>
 void linear_i8(const LinearI8Args& args) noexcept {
-  switch (args.activation) {
-    case Activation::none:
-      return linear_i8_with<Isa, Activation::none>(args);
-    case Activation::relu:
-      return linear_i8_with<Isa, Activation::relu>(args);
-    case Activation::gelu:
-      return linear_i8_with<Isa, Activation::gelu>(args);
-    case Activation::gelu_tanh:
-      return linear_i8_with<Isa, Activation::gelu_tanh>(args);
-    case Activation::silu:
-      return linear_i8_with<Isa, Activation::silu>(args);
-    case Activation::tanh:
-      return linear_i8_with<Isa, Activation::tanh>(args);
-    case Activation::sigmoid:
-      return linear_i8_with<Isa, Activation::sigmoid>(args);
-  }
+  with_activation(args.activation, [&]<Activation activation>() { linear_i8_with<Isa, activation>(args); });
 }
 
 template <class V, Activation activation, int R, int P>
@@ -119,22 +125,7 @@ void linear_f32_with(const LinearF32Args& args) {
 
 template <class Isa>
 void linear_f32(const LinearF32Args& args) noexcept {
-  switch (args.activation) {
-    case Activation::none:
-      return linear_f32_with<Isa, Activation::none>(args);
-    case Activation::relu:
-      return linear_f32_with<Isa, Activation::relu>(args);
-    case Activation::gelu:
-      return linear_f32_with<Isa, Activation::gelu>(args);
-    case Activation::gelu_tanh:
-      return linear_f32_with<Isa, Activation::gelu_tanh>(args);
-    case Activation::silu:
-      return linear_f32_with<Isa, Activation::silu>(args);
-    case Activation::tanh:
-      return linear_f32_with<Isa, Activation::tanh>(args);
-    case Activation::sigmoid:
-      return linear_f32_with<Isa, Activation::sigmoid>(args);
-  }
+  with_activation(args.activation, [&]<Activation activation>() { linear_f32_with<Isa, activation>(args); });
 }
 
 }  // namespace

@@ -72,10 +72,6 @@ Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t ro
   return layout;
 }
 
-size_t Frame::bytes(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
-  return lay_out(plan, kernels, rows, longest).total;
-}
-
 void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
   if (plan_ == &plan && kernels_ == &kernels) {
     if (rows <= rows_ && longest <= longest_) return;

@@ -20,9 +20,6 @@ struct Block {
 
 class Frame {
  public:
-  // Bytes that a frame for blocks of up to `rows` rows takes, in segments of up to `longest`.
-  static size_t bytes(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest);
-
   // Lays the frame out; allocates when it has to grow, and then frees what it had. Throws std::bad_alloc.
   void prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest);
 

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/float_env.h"
 #include "base/thread_pool.h"
-#include "program/limits.h"
 
 namespace embedrt {
 namespace {
@@ -84,13 +83,7 @@ Model::Model(std::shared_ptr<const MappedFile> source, unsigned threads, const K
       threads_(threads == 0 ? default_threads() : threads),
       kernels_(kernels) {
   plans_.reserve(program_.outputs.size());
-  for (const Output& output : program_.outputs) {
-    plans_.push_back({output.name, Plan(program_, output.value)});
-    const size_t rows = std::max<size_t>(kBlockTokens, program_.limits.max_tokens);
-    if (Frame::bytes(plans_.back().plan, kernels_, rows, program_.limits.max_tokens) > kMaxArenaBytes)
-      throw FormatError("program: a text of " + std::to_string(program_.limits.max_tokens) +
-                        " tokens would need more than " + std::to_string(kMaxArenaBytes >> 20) + " MiB of memory");
-  }
+  for (const Output& output : program_.outputs) plans_.push_back({output.name, Plan(program_, output.value)});
 }
 
 const Model::NamedPlan& Model::find(const std::string& name) const {
