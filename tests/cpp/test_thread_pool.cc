@@ -37,26 +37,6 @@ bool covers(unsigned threads, size_t tasks) {
 
 }  // namespace
 
-#ifndef _WIN32
-
-// Before any other test starts the pool: to a leak checker, the threads that a child inherits in name only are leaks.
-TEST(pool_ends_in_order_while_a_thread_still_calls) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::alarm(20);
-    std::thread([] {
-      for (;;) parallel_for(3, 5, [](size_t, unsigned) { std::this_thread::yield(); });
-    }).detach();
-    std::this_thread::sleep_for(5ms);
-    ::exit(0);
-  }
-  int status = 1;
-  ::waitpid(child, &status, 0);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-#endif
-
 TEST(pool_runs_every_task_once) {
   for (const unsigned threads : {1u, 2u, 3u, 8u}) {
     for (const size_t tasks : {size_t{0}, size_t{1}, size_t{2}, size_t{7}, size_t{1000}}) CHECK(covers(threads, tasks));
