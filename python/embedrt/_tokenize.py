@@ -46,9 +46,9 @@ class TextTokenizer:
     def __init__(self, section: bytes, vocabulary: int, threads: int) -> None:
         """Build it from the file's section for a program of `vocabulary` ids. Raises FormatError."""
         parts = rebuild(section, vocabulary)
-        if parts.canonical is not None:
+        if parts.canonical is not None and parts.model["type"] != "WordPiece":
             # The library reads the text again: the checked vocabulary, some megabytes, goes before it does.
-            parts = replace(parts, model={})
+            parts = replace(parts, model={"type": parts.model["type"]})
         self._tokenizer = parts.build()
         normalizer = self._tokenizer.normalizer
         self._window = cut_rule(parts, normalizer.normalize_str if normalizer else str)
