@@ -8,6 +8,7 @@
 #include "kernels/math.h"
 #include "kernels/quantize.h"
 #include "kernels/rows.h"
+#include "kernels/wide.h"
 
 namespace embedrt {
 namespace {
@@ -193,21 +194,20 @@ struct AttentionI8 {
       V::store(scores + j, s);
     });
     const float highest = V::reduce_max(most);
-    const F top = V::set1(highest), full = V::set1(65535.0f);
+    const F top = V::set1(highest);
     auto sums = V::set1_int(0);
-    const auto numerator = [&](size_t j) {
-      const auto p = V::round(V::mul(Math<V>::exp_below_88(V::sub(V::load(scores + j), top)), full));
-      sums = V::add_int(sums, p);
+    const auto numerators = [&]<int N>(size_t j) {
+      using W = Wide<V, N>;
+      const auto below = W::make([&](int i) { return V::sub(V::load(scores + j + 16 * static_cast<size_t>(i)), top); });
+      const auto p = W::round(W::mul(Math<W>::exp_below_88(below), W::set1(65535.0f)));
+      for (int i = 0; i < N; ++i) sums = V::add_int(sums, p.v[i]);
       return p;
     };
     const size_t end = round_up(args.tokens, 16);
     size_t j = 0;
-    for (; j + 64 <= end; j += 64) {
-      const typename V::I p[4] = {numerator(j), numerator(j + 16), numerator(j + 32), numerator(j + 48)};
-      V::store_planes(hi + j, lo + j, p);
-    }
+    for (; j + 64 <= end; j += 64) V::store_planes(hi + j, lo + j, numerators.template operator()<4>(j).v);
     for (; j < end; j += 16) {
-      const auto p = numerator(j);
+      const auto p = numerators.template operator()<1>(j).v[0];
       V::store_bytes(hi + j, V::template shift_right<8>(p));
       V::store_bytes(lo + j, p);
     }

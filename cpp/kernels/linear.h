@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/math.h"
+#include "kernels/wide.h"
 
 namespace embedrt {
 namespace {
@@ -31,20 +32,31 @@ void with_activation(Activation activation, Body body) {
 // int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
 template <class V, Activation activation>
 void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {
-  using F = typename V::F;
   const auto column_sums = V::load_int(args.column_sums + n);
-  const F scale = V::load(args.scale + n);
-  const F bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
+  const auto scale = V::load(args.scale + n);
+  const auto bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
+  const float* row_scale = args.x.scale + row0;
+  const int32_t* zero = args.x.zero + row0;
   float* out = args.out + row0 * args.out_stride + n;
   const float* residual = args.residual ? args.residual + row0 * args.residual_stride + n : nullptr;
-  for (size_t r = 0; r < rows; ++r) {
-    const auto sum =
-        V::sub_int(V::load_int(acc + r * acc_stride), V::mul_int(V::set1_int(args.x.zero[row0 + r]), column_sums));
-    F y = V::fma(V::to_float(sum), V::mul(V::set1(args.x.scale[row0 + r]), scale), bias);
-    y = Math<V>::template activate<activation>(y);
-    if (residual) y = V::add(y, V::load(residual + r * args.residual_stride));
-    V::store(out + r * args.out_stride, y);
-  }
+  // N rows at a time, side by side through the activation.
+  const auto finish = [&]<int N>(size_t r) {
+    using W = Wide<V, N>;
+    auto y = W::make([&](int i) {
+      const size_t at = r + static_cast<size_t>(i);
+      const auto sum = V::sub_int(V::load_int(acc + at * acc_stride), V::mul_int(V::set1_int(zero[at]), column_sums));
+      return V::fma(V::to_float(sum), V::mul(V::set1(row_scale[at]), scale), bias);
+    });
+    y = Math<W>::template activate<activation>(y);
+    for (int i = 0; i < N; ++i) {
+      const size_t at = r + static_cast<size_t>(i);
+      if (residual) y.v[i] = V::add(y.v[i], V::load(residual + at * args.residual_stride));
+      V::store(out + at * args.out_stride, y.v[i]);
+    }
+  };
+  size_t r = 0;
+  for (; r + V::kSideBySide <= rows; r += V::kSideBySide) finish.template operator()<V::kSideBySide>(r);
+  for (; r < rows; ++r) finish.template operator()<1>(r);
 }
 
 // Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the

@@ -39,21 +39,24 @@ void quantize_rows(const QuantizeArgs& args) noexcept {
   const int tail = static_cast<int>(args.columns - whole);
   for (size_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
-    F lo = none, hi = none, bad = none;
-    for (size_t c = 0; c < whole; c += 16) {
-      const F v = V::load(x + c);
-      lo = V::min(v, lo);
-      hi = V::max(v, hi);
-      bad = V::fma(v, none, bad);
-    }
-    if (tail) {
-      const F v = V::first(V::load(x + whole), tail, none);
-      lo = V::min(v, lo);
-      hi = V::max(v, hi);
-      bad = V::fma(v, none, bad);
-    }
-    const RowScale r = row_scale<V>(-V::reduce_max(V::sub(none, lo)), V::reduce_max(hi));
-    args.out.scale[row] = r.scale + V::reduce_add(bad);
+    // Four of each: one chain would wait for its own latency. The order does not matter to any of them.
+    F lo[4] = {none, none, none, none}, hi[4] = {none, none, none, none}, bad[4] = {none, none, none, none};
+    const auto look = [&](F v, int i) {
+      lo[i] = V::min(v, lo[i]);
+      hi[i] = V::max(v, hi[i]);
+      bad[i] = V::fma(v, none, bad[i]);
+    };
+    size_t at = 0;
+    for (; at + 64 <= whole; at += 64)
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) look(V::load(x + at + 16 * static_cast<size_t>(i)), i);
+    for (; at < whole; at += 16) look(V::load(x + at), 0);
+    if (tail) look(V::first(V::load(x + whole), tail, none), 1);
+    const F least_x = V::min(V::min(lo[0], lo[1]), V::min(lo[2], lo[3]));
+    const F most_x = V::max(V::max(hi[0], hi[1]), V::max(hi[2], hi[3]));
+    const F not_finite = V::add(V::add(bad[0], bad[1]), V::add(bad[2], bad[3]));
+    const RowScale r = row_scale<V>(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x));
+    args.out.scale[row] = r.scale + V::reduce_add(not_finite);
     args.out.zero[row] = r.zero;
 
     uint8_t* out = args.out.data + row * args.out.stride;

@@ -9,6 +9,8 @@ namespace embedrt {
 namespace {
 
 struct Avx2Vec {
+  static constexpr int kSideBySide = 2;  // vectors that fit the registers side by side (kernels/wide.h)
+
   struct F {
     __m256 lo, hi;
   };

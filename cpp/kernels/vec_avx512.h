@@ -9,6 +9,8 @@ namespace embedrt {
 namespace {
 
 struct Avx512Vec {
+  static constexpr int kSideBySide = 4;  // vectors that fit the registers side by side (kernels/wide.h)
+
   using F = __m512;
   using I = __m512i;
 

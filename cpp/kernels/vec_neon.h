@@ -11,6 +11,8 @@ namespace embedrt {
 namespace {
 
 struct NeonVec {
+  static constexpr int kSideBySide = 1;  // vectors that fit the registers side by side (kernels/wide.h)
+
   struct F {
     float32x4_t a, b, c, d;
   };

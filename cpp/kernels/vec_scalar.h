@@ -33,6 +33,8 @@ inline float fused_multiply_add(float a, float b, float c) {
 }
 
 struct ScalarVec {
+  static constexpr int kSideBySide = 1;  // vectors that fit the registers side by side (kernels/wide.h)
+
   struct F {
     float v[16];
   };
