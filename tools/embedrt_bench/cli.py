@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="FOLDER",
         type=pathlib.Path,
-        help="real texts (default: EMBEDRT_BENCH_DATA, else ../shared/data/text, else synthetic texts)",
+        help="real texts (default: the folder EMBEDRT_BENCH_DATA, else synthetic texts)",
     )
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write everything measured here")
 

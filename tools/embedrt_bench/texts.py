@@ -15,7 +15,6 @@ from embedrt_bench.errors import BenchError
 _STSB = "stsb-en-dev.csv"  # sentence, sentence, similarity 0-5; no header
 _BANKING = "banking77/train.csv"  # text, category; a header
 _CRANFIELD = "cranfield/cran.all.1400.xml"  # <text> elements
-_SIBLING = Path("../shared/data/text")
 _SYNTHETIC_SENTENCES = 3000
 _SYNTHETIC_ABSTRACTS = 1000
 _QUESTIONS = 2000
@@ -32,12 +31,11 @@ class Corpus:
 
 
 def find(data: Path | None) -> Path | None:
-    """The data folder: the given one, else EMBEDRT_BENCH_DATA, else the checkout's neighbour; None if there is none."""
+    """The data folder: the given one, else the one that EMBEDRT_BENCH_DATA names; None if there is none."""
     if data is not None:
         return data
-    if named := os.environ.get("EMBEDRT_BENCH_DATA"):
-        return Path(named)
-    return _SIBLING if _SIBLING.is_dir() else None
+    named = os.environ.get("EMBEDRT_BENCH_DATA")
+    return Path(named) if named else None
 
 
 def corpus(data: Path | None) -> Corpus:
