@@ -197,6 +197,24 @@ unsigned default_threads() {
   return quota == 0 ? affinity : std::min(affinity, quota);
 }
 
+size_t second_level_cache() {
+  static const size_t bytes = [] {
+    long long found = 0;
+#if defined(__APPLE__)
+    size_t size = sizeof found;
+    if (sysctlbyname("hw.l2cachesize", &found, &size, nullptr, 0) != 0) found = 0;
+#elif defined(_SC_LEVEL2_CACHE_SIZE)
+    found = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    // The C library of aarch64 knows no caches; the kernel may.
+    long long kilobytes = 0;
+    if (found <= 0 && std::ifstream("/sys/devices/system/cpu/cpu0/cache/index2/size") >> kilobytes)
+      found = kilobytes * 1024;
+#endif
+    return found > 0 ? static_cast<size_t>(found) : size_t{1} << 20;
+  }();
+  return bytes;
+}
+
 const CpuFeatures& cpu_features() {
   static const CpuFeatures features = detect();
   return features;

@@ -1,6 +1,7 @@
 // What this process may use of the machine: its processors and their instructions.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 namespace embedrt {
@@ -14,6 +15,9 @@ unsigned cgroup_cpus(const std::string& root = "");
 
 // min(affinity, quota): more threads than this only wait for each other.
 unsigned default_threads();
+
+// Bytes of a core's second-level cache; one megabyte where the system does not say.
+size_t second_level_cache();
 
 // Instructions that both the CPU has and the operating system has enabled (the registers are saved on a context
 // switch).

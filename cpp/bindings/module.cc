@@ -16,6 +16,7 @@
 #include "isa/dispatch.h"
 #include "program/listing.h"
 #include "program/model.h"
+#include "program/peak.h"
 
 namespace py = pybind11;
 
@@ -166,6 +167,11 @@ PYBIND11_MODULE(_core, module) {
   module.def("isas", available_isas);
   module.def("default_threads", default_threads);
   module.def("ops", op_table);
+  module.def("peak_names", peak_names);
+  module.def(
+      "peak",
+      [](const std::string& name, unsigned threads, double seconds) { return measure_peak(name, threads, seconds); },
+      py::arg("name"), py::arg("threads"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
   module.def("xxh64", [](const py::bytes& bytes) { return xxh64(as_bytes(bytes)); }, py::arg("data"));
 
   py::class_<PyModel>(module, "Model")
@@ -175,6 +181,12 @@ PYBIND11_MODULE(_core, module) {
       .def("outputs", &PyModel::outputs)
       .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"))
       .def("tensors", &PyModel::tensors)
+      .def(
+          "work",
+          [](const PyModel& self, uint32_t tokens, const std::string& output) {
+            return self.model().work(tokens, output);
+          },
+          py::arg("tokens"), py::arg("output"))
       .def("listing", [](const PyModel& self) { return listing(self.model().program()); })
       .def("verify",
            [](const PyModel& self) {

@@ -11,7 +11,7 @@ namespace embedrt {
 
 // The revision of docs/numerics.md that these kernels compute. It rises with every change that alters a bit of a
 // result.
-constexpr uint32_t kNumericsRevision = 1;
+constexpr uint32_t kNumericsRevision = 2;
 
 // The best that the CPU can run, or the one that the environment variable EMBEDRT_ISA names. Chosen at the first call;
 // throws InputError when that name is unknown or the CPU cannot run it.

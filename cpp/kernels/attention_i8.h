@@ -13,12 +13,14 @@
 namespace embedrt {
 namespace {
 
-// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long, so that a tile's scores
-// stay in the second-level cache.
+// Scores of a tile of queries, which should stay in the first-level cache.
+constexpr size_t kTileScores = 8192;
+
+// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long.
 template <class Isa>
 size_t query_rows(size_t tokens) {
   size_t rows = Isa::kRows;
-  while (rows > 16 && rows * tokens > (size_t{1} << 16)) rows -= 16;
+  while (rows > 16 && rows * tokens > kTileScores) rows -= 16;
   return rows;
 }
 
@@ -30,7 +32,7 @@ struct AttentionI8Layout {
   size_t plane_stride;  // bytes of a row of hi or lo
   size_t query_stride;  // bytes of a quantised query
   size_t out_stride;    // int32 of a row of p·v
-  size_t keys, values, shift, key_scale, value_scale, mean, query, query_scale, scores, planes, out, total;
+  size_t keys, values, shift, key_scale, bias, value_scale, mean, query, query_scale, scores, planes, out, total;
 
   AttentionI8Layout(size_t tokens, size_t head_dim, size_t rows) {
     const size_t panels = round_up(tokens, 16) / 16, columns = round_up(head_dim, 16);
@@ -50,21 +52,25 @@ struct AttentionI8Layout {
     values = place(columns / 16 * value_stride + 1024);
     shift = place(panels * 16 * 16 * sizeof(int32_t));
     key_scale = place(panels * 16 * sizeof(float));
+    bias = place(panels * 16 * sizeof(float));
     value_scale = place(columns * sizeof(float));
     mean = place(columns * sizeof(float));
     query = place(round_up(rows, 16) * query_stride);
     query_scale = place(rows * sizeof(float));
     scores = place(rows * score_stride * sizeof(float));
-    planes = place(2 * rows * plane_stride);
-    out = place(2 * rows * out_stride * sizeof(int32_t));
+    planes = place(round_up(2 * rows, 16) * plane_stride);
+    out = place(round_up(2 * rows, 16) * out_stride * sizeof(int32_t));
     total = at;
   }
 };
+
+constexpr float kLog2E = 1.44269504f;
 
 template <class Isa>
 struct AttentionI8 {
   using V = typename Isa::V;
   using F = typename V::F;
+  using I = typename V::I;
 
   const AttentionArgs& args;
   const size_t rows;  // of a tile
@@ -79,53 +85,35 @@ struct AttentionI8 {
     return reinterpret_cast<T*>(base + offset);
   }
 
-  // round(x · inverse), within ±127.
-  static typename V::I quantize(F x, F inverse) {
-    const F scaled = V::max(V::min(V::mul(x, inverse), V::set1(127.0f)), V::set1(-127.0f));
-    return V::round(scaled);
-  }
-
   // Scales of sixteen rows or columns from the greatest |x| of each, as integers: the order of non-negative floats is
-  // that of their bits, with the ones that are not finite on top. Those make the scale NaN.
-  static void symmetric(typename V::I most_bits, float* scale, float* inverse) {
+  // that of their bits, with the ones that are not finite on top. Those make the scale NaN; what their rows quantise to
+  // is unspecified, and ends in outputs that are NaN.
+  static void symmetric(I most_bits, float* scale, float* inverse) {
     const F none = V::set1(0.0f), small = V::set1(kSmallestRange), full = V::set1(127.0f);
     const F most = V::bits_to_float(most_bits);
     V::store(scale, V::add(V::if_less(most, small, none, V::div(most, full)), V::sub(most, most)));
     V::store(inverse, V::if_less(most, small, none, V::div(full, most)));
   }
-  static typename V::I magnitude_bits(F x) { return V::and_int(V::float_bits(x), V::set1_int(0x7fffffff)); }
+  static I magnitude_bits(F x) { return V::and_int(V::float_bits(x), V::set1_int(0x7fffffff)); }
 
-  // Sixteen rows of `head_dim` floats (fewer: `count`), less `mean` where there is one, to int8 plus `offset`.
-  // `out(row)` is where the bytes of a row go: whole vectors, zeros past the last column.
-  template <class Out>
-  void quantize_rows(const float* x, size_t count, const float* mean, int32_t offset, float* scale, Out out) const {
-    typename V::I most[16];
-    const auto value = [&](size_t row, size_t c, int lanes) {
-      F v = V::load(x + row * args.qkv_stride + c);
-      if (mean) v = V::sub(v, V::load(mean + c));
-      return lanes == 16 ? v : V::first(v, lanes, V::set1(0.0f));
-    };
+  // Scales and their inverses of up to sixteen rows of `head_dim`; value(row, c) is a vector of a row.
+  template <class Value>
+  void row_scales(size_t count, Value value, float* scale, float* inverse) const {
+    I most[16];
     for (size_t row = 0; row < 16; ++row) {
       most[row] = V::set1_int(0);
       if (row < count)
         each_vector(args.head_dim, [&](size_t c, int lanes) {
-          most[row] = V::max_int(magnitude_bits(value(row, c, lanes)), most[row]);
+          const F x = value(row, c);
+          most[row] = V::max_int(magnitude_bits(lanes == 16 ? x : V::first(x, lanes, V::set1(0.0f))), most[row]);
         });
     }
-    alignas(64) float inverse[16];
     symmetric(V::max_of_rows(most), scale, inverse);
-    const auto shift = V::set1_int(offset);
-    for (size_t row = 0; row < count; ++row) {
-      uint8_t* bytes = out(row);
-      each_vector(args.head_dim, [&](size_t c, int lanes) {
-        V::store_bytes(bytes + c, V::add_int(quantize(value(row, c, lanes), V::set1(inverse[row])), shift));
-        for (int i = lanes; i < 16; ++i) bytes[c + static_cast<size_t>(i)] = 0;
-      });
-    }
   }
 
-  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. The
-  // queries come with an offset of 128; `shift` takes back what it adds, 128 · Σ k8, found by the same dot.
+  // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. Columns
+  // past the last are packed as they come: the queries are zero there. `bias` takes back what the queries' offset of
+  // 128 adds to a score, 128 · Σ k8, found by the same dot.
   void pack_keys(const float* k) const {
     float* mean = piece<float>(at.mean);
     const float tokens = static_cast<float>(args.tokens);
@@ -134,24 +122,34 @@ struct AttentionI8 {
       for (size_t j = 0; j < args.tokens; ++j) sum = V::add(sum, V::load(k + j * args.qkv_stride + c));
       V::store(mean + c, V::div(sum, V::set1(tokens)));
     }
-    const size_t quads = round_up(args.head_dim, 4) / 4;
-    alignas(64) uint8_t rows_of_panel[16 * kMostHeadDim];
-    const size_t width = round_up(args.head_dim, 16);
     for (size_t j = 0; j < args.tokens; j += 16) {
       const size_t count = args.tokens - j < 16 ? args.tokens - j : 16;
-      for (size_t i = count * width; i < 16 * width; ++i) rows_of_panel[i] = 0;
-      quantize_rows(k + j * args.qkv_stride, count, mean, 0, piece<float>(at.key_scale) + j,
-                    [&](size_t row) { return rows_of_panel + row * width; });
+      const auto value = [&](size_t row, size_t c) {
+        return V::sub(V::load(k + (j + row) * args.qkv_stride + c), V::load(mean + c));
+      };
+      alignas(64) float inverse[16];
+      row_scales(count, value, piece<float>(at.key_scale) + j, inverse);
       int8_t* panel = piece<int8_t>(at.keys) + j / 16 * at.key_stride;
-      for (size_t q = 0; q < quads; ++q)
-        for (size_t row = 0; row < 16; ++row)
-          __builtin_memcpy(panel + q * 64 + row * 4, rows_of_panel + row * width + q * 4, 4);
+      for (size_t row = 0; row < 16; row += 4)
+        for (size_t c = 0; c < args.head_dim; c += 16) {
+          I quad[4];
+          for (size_t i = 0; i < 4; ++i)
+            quad[i] = row + i < count ? V::round(V::mul(value(row + i, c), V::set1(inverse[row + i]))) : V::set1_int(0);
+          V::store_quads(panel + 16 * c + 4 * row, quad);
+        }
     }
     // One row of 128s against the keys.
     uint8_t* ones = piece<uint8_t>(at.query);
     for (size_t c = 0; c < at.query_stride; ++c) ones[c] = c < args.head_dim ? 128 : 0;
+    const int32_t* shift = piece<int32_t>(at.shift);
     Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
              piece<int32_t>(at.shift), at.score_stride);
+    const F base2 = V::set1(args.scale * kLog2E), none = V::set1(0.0f);
+    for (size_t j = 0; j < args.tokens; j += 16) {
+      const F factor = V::mul(V::load(piece<float>(at.key_scale) + j), base2);
+      V::store(piece<float>(at.key_scale) + j, factor);
+      V::store(piece<float>(at.bias) + j, V::sub(none, V::mul(V::to_float(V::load_int(shift + j)), factor)));
+    }
   }
 
   // Values quantised by column over the segment, into panels with four keys side by side.
@@ -170,7 +168,7 @@ struct AttentionI8 {
       for (size_t j = 0; j < args.tokens; j += 4) {
         const auto row = [&](size_t i) {
           return j + i < args.tokens
-                     ? V::and_int(quantize(V::load(v + (j + i) * args.qkv_stride + c), inverse), low_byte)
+                     ? V::and_int(V::round(V::mul(V::load(v + (j + i) * args.qkv_stride + c), inverse)), low_byte)
                      : V::set1_int(0);
         };
         const auto quad = V::or_int(V::or_int(row(0), V::template shift_left<8>(row(1))),
@@ -180,83 +178,118 @@ struct AttentionI8 {
     }
   }
 
-  // Integer scores of one query → two planes of bytes; returns Σp.
-  float softmax_row(const int32_t* acc, float* scores, float factor, uint8_t* hi, uint8_t* lo) const {
-    const int32_t* shift = piece<int32_t>(at.shift);
+  // Integer scores of N queries, [N, score_stride] at `acc` → their planes of bytes, a hi and a lo row for each, and
+  // sum[i] = Σp. `factor` has the queries' scales. Queries side by side hide the latency of a row's reductions.
+  template <int N>
+  void softmax_rows(int32_t* acc, const float* factor, uint8_t* planes, float* sum) const {
     const float* key_scale = piece<float>(at.key_scale);
-    const F scale = V::set1(factor), lowest = V::set1(-3.0e38f);
-    F most = lowest;
+    const float* bias = piece<float>(at.bias);
+    float* scores = reinterpret_cast<float*>(acc);
+    const F lowest = V::set1(-3.0e38f);
+    F most[N];
+    for (int r = 0; r < N; ++r) most[r] = lowest;
     each_vector(args.tokens, [&](size_t j, int lanes) {
-      const F dot = V::to_float(V::sub_int(V::load_int(acc + j), V::load_int(shift + j)));
-      F s = V::mul(dot, V::mul(scale, V::load(key_scale + j)));
-      if (lanes < 16) s = V::first(s, lanes, lowest);
-      most = V::max(s, most);
-      V::store(scores + j, s);
+      const F scale = V::load(key_scale + j), shift = V::load(bias + j);
+      for (int r = 0; r < N; ++r) {
+        const size_t place = static_cast<size_t>(r) * at.score_stride + j;
+        F s = V::fma(V::to_float(V::load_int(acc + place)), scale, shift);
+        if (lanes < 16) s = V::first(s, lanes, lowest);
+        most[r] = V::max(s, most[r]);
+        V::store(scores + place, s);
+      }
     });
-    const float highest = V::reduce_max(most);
-    const F top = V::set1(highest);
-    auto sums = V::set1_int(0);
-    const auto numerators = [&]<int N>(size_t j) {
-      using W = Wide<V, N>;
-      const auto below = W::make([&](int i) { return V::sub(V::load(scores + j + 16 * static_cast<size_t>(i)), top); });
-      const auto p = W::round(W::mul(Math<W>::exp_below_88(below), W::set1(65535.0f)));
-      for (int i = 0; i < N; ++i) sums = V::add_int(sums, p.v[i]);
-      return p;
-    };
-    const size_t end = round_up(args.tokens, 16);
-    size_t j = 0;
-    for (; j + 64 <= end; j += 64) V::store_planes(hi + j, lo + j, numerators.template operator()<4>(j).v);
-    for (; j < end; j += 16) {
-      const auto p = numerators.template operator()<1>(j).v[0];
-      V::store_bytes(hi + j, V::template shift_right<8>(p));
-      V::store_bytes(lo + j, p);
+    float top[N];
+    for (int r = 0; r < N; ++r) top[r] = V::reduce_max(most[r]);
+    I sums[N];
+    for (int r = 0; r < N; ++r)
+      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, top[r], factor[r],
+                           planes + static_cast<size_t>(2 * r) * at.plane_stride);
+    for (int r = 0; r < N; ++r) {
+      // NaN when the greatest score is not finite.
+      const float greatest = top[r] * factor[r];
+      sum[r] = static_cast<float>(V::reduce_add_int(sums[r])) + (greatest - greatest);
     }
-    for (; j < at.plane_stride; j += 16) {
-      V::store_bytes(hi + j, V::set1_int(0));
-      V::store_bytes(lo + j, V::set1_int(0));
-    }
-    // NaN when the greatest score is infinite.
-    return static_cast<float>(V::reduce_add_int(sums)) + (highest - highest);
   }
 
-  // `key_scale`: the greatest of the segment's keys, NaN when a key is not finite.
-  void queries(const float* q, size_t count, float key_scale, float* out) const {
+  // p = exp2((score − top) · scale) in 16 bits, its high bytes to `hi`, its low ones to the row after it. Returns their
+  // sums by lanes. The exponent is one fma with a constant a little above top · scale: rounding must not take it above
+  // 0, and what it is too low by cancels in the quotient.
+  I numerators(const float* scores, float top, float factor, uint8_t* hi) const {
+    uint8_t* lo = hi + at.plane_stride;
+    const float product = top * factor, size = product < 0.0f ? -product : product;
+    const F scale = V::set1(factor), most = V::set1(-(product + size * 0x1p-22f));
+    I sums = V::set1_int(0);
+    const auto exponents = [&](size_t j) { return V::fma(V::load(scores + j), scale, most); };
+    const auto store = [&](size_t j, I p) {
+      sums = V::add_int(sums, p);
+      V::store_bytes(hi + j, V::template shift_right<8>(p));
+      V::store_bytes(lo + j, p);
+    };
+    size_t j = 0;
+    for (; j + 64 <= args.tokens; j += 64) {
+      using W = Wide<V, 4>;
+      const auto p = Math<W>::exp2_16_bits(W::make([&](int i) { return exponents(j + 16 * static_cast<size_t>(i)); }));
+      sums = V::add_int(sums, V::add_int(V::add_int(p.v[0], p.v[1]), V::add_int(p.v[2], p.v[3])));
+      V::store_planes(hi + j, lo + j, p.v);
+    }
+    for (; j + 16 <= args.tokens; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
+    if (j < args.tokens) {
+      // Keys that are not there count nothing, whatever the scale.
+      const int lanes = static_cast<int>(args.tokens - j);
+      store(j, Math<V>::exp2_16_bits(V::first(exponents(j), lanes, V::set1(-64.0f))));
+      j += 16;
+    }
+    for (; j < at.plane_stride; j += 16) store(j, V::set1_int(0));
+    return sums;
+  }
+
+  // `limit`: score_limit().
+  void queries(const float* q, size_t count, float limit, float* out) const {
     uint8_t* query = piece<uint8_t>(at.query);
     float* scale = piece<float>(at.query_scale);
     for (size_t i = 0; i < count; i += 16) {
       const size_t left = count - i < 16 ? count - i : 16;
-      quantize_rows(q + i * args.qkv_stride, left, nullptr, 128, scale + i, [&](size_t row) {
+      const auto value = [&](size_t row, size_t c) { return V::load(q + (i + row) * args.qkv_stride + c); };
+      alignas(64) float inverse[16];
+      row_scales(left, value, scale + i, inverse);
+      for (size_t row = 0; row < left; ++row) {
         uint8_t* bytes = query + (i + row) * at.query_stride;
-        for (size_t c = round_up(args.head_dim, 16); c < at.query_stride; c += 16)
-          V::store_bytes(bytes + c, V::set1_int(0));
-        return bytes;
-      });
+        const F factor = V::set1(inverse[row]), offset = V::set1(128.0f);
+        for (size_t c = 0; c < args.head_dim; c += 16)
+          V::store_bytes(bytes + c, V::round(V::fma(value(row, c), factor, offset)));
+        const size_t end = round_up(args.head_dim, 16);
+        for (size_t c = args.head_dim; c < end; ++c) bytes[c] = 0;
+        for (size_t c = end; c < at.query_stride; c += 16) V::store_bytes(bytes + c, V::set1_int(0));
+      }
     }
     int32_t* acc = piece<int32_t>(at.scores);
-    float* scores = piece<float>(at.scores);
     Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
              acc, at.score_stride);
-    // The planes of the tile, hi rows first, then lo rows: one product with the values serves both.
+    // Each query's planes one after the other: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
-    const size_t half = round_up(count, 16);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t row = i * at.score_stride;
-      const float factor = scale[i] * args.scale;
-      const float sum = softmax_row(acc + row, scores + row, factor, planes + i * at.plane_stride,
-                                    planes + (half + i) * at.plane_stride);
-      // A query or a key that is not finite, or so large that a score is not, makes the whole row NaN.
-      const float greatest = factor * key_scale;
-      scale[i] = sum + (greatest - greatest);
-    }
+    const auto softmax = [&]<int N>(size_t i) {
+      float sum[N];
+      softmax_rows<N>(acc + i * at.score_stride, scale + i, planes + 2 * i * at.plane_stride, sum);
+      for (int r = 0; r < N; ++r) {
+        // A query or a key that is not finite, or so large that a score is not, makes the whole row NaN.
+        float& x = scale[i + static_cast<size_t>(r)];
+        const float greatest = x * limit;
+        x = sum[r] + (greatest - greatest);
+      }
+    };
+    constexpr int N = V::kSideBySide;
+    size_t row = 0;
+    for (; row + N <= count; row += N) softmax.template operator()<N>(row);
+    for (; row < count; ++row) softmax.template operator()<1>(row);
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
-    Isa::dot(planes, at.plane_stride, half + count, piece<int8_t>(at.values), at.value_stride, args.tokens,
+    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values), at.value_stride, args.tokens,
              at.out_stride / 16, product, at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
       const F inverse = V::set1(scale[i]);
-      const int32_t* hi = product + i * at.out_stride;
-      const int32_t* lo = product + (half + i) * at.out_stride;
+      const int32_t* hi = product + 2 * i * at.out_stride;
+      const int32_t* lo = hi + at.out_stride;
       each_vector(args.head_dim, [&](size_t c, int lanes) {
         const F both = V::fma(V::to_float(V::load_int(hi + c)), radix, V::to_float(V::load_int(lo + c)));
         const F y = V::mul(V::mul(both, V::load(piece<float>(at.value_scale) + c)), inverse);
@@ -265,15 +298,16 @@ struct AttentionI8 {
     }
   }
 
-  // The greatest scale of a key; NaN when one is.
-  float greatest_key_scale() const {
+  // Above the size of every score and bias before the query's scale, all integers being below 2^24; not finite when a
+  // scale is not, or when a bias could overflow, which would hide its key.
+  float score_limit() const {
     const float* scale = piece<float>(at.key_scale);
     F most = V::set1(0.0f), bad = most;
     for (size_t j = 0; j < args.tokens; j += 16) {
-      most = V::max(V::load(scale + j), most);
+      most = V::max(V::abs(V::load(scale + j)), most);
       bad = V::add(bad, V::sub(V::load(scale + j), V::load(scale + j)));
     }
-    return V::reduce_max(most) + V::reduce_add(bad);
+    return V::reduce_max(most) * 0x1p24f + V::reduce_add(bad);
   }
 
   void run() const {
@@ -282,20 +316,27 @@ struct AttentionI8 {
     for (size_t head = 0; head < args.heads; ++head) {
       const float* q = args.qkv + head * args.head_dim;
       pack_keys(q + width);
-      const float key_scale = greatest_key_scale();
+      const float limit = score_limit();
       pack_values(q + 2 * width);
       for (size_t i = 0; i < args.tokens; i += rows) {
         const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
-        queries(q + i * args.qkv_stride, count, key_scale, args.out + i * args.out_stride + head * args.head_dim);
+        queries(q + i * args.qkv_stride, count, limit, args.out + i * args.out_stride + head * args.head_dim);
       }
     }
     Isa::end();
   }
 };
 
+// Enough for any segment of at most `tokens`: a shorter one may have more queries in a tile.
 template <class Isa>
 size_t attention_i8_scratch(size_t tokens, size_t head_dim) noexcept {
-  return AttentionI8Layout(tokens, head_dim, query_rows<Isa>(tokens)).total;
+  size_t most = AttentionI8Layout(tokens, head_dim, query_rows<Isa>(tokens)).total;
+  for (size_t rows = 16; rows <= Isa::kRows; rows += 16) {
+    const size_t longest = kTileScores / rows < tokens ? kTileScores / rows : tokens;
+    const size_t total = AttentionI8Layout(longest, head_dim, rows).total;
+    most = total > most ? total : most;
+  }
+  return most;
 }
 
 template <class Isa>

@@ -21,12 +21,23 @@ constexpr size_t round_up(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-// Rows of uint8 with one scale and zero point each: x ≈ scale · (data − zero).
+// The strides of rows. A float stride of a multiple of 4 KiB would put every row into the same cache sets, so it gets
+// one vector more.
+constexpr size_t float_stride(size_t columns) {
+  const size_t stride = round_up(columns, 16);
+  return stride % 1024 == 0 ? stride + 16 : stride;
+}
+constexpr size_t quantized_stride(size_t columns) {
+  return round_up(columns, 64);
+}
+
+// Rows of uint8 with one scale and offset each: x ≈ scale · data + offset. The offset is −scale times the zero point,
+// the integer whose x is 0.
 struct QuantizedRows {
   uint8_t* data = nullptr;
   size_t stride = 0;
   float* scale = nullptr;
-  int32_t* zero = nullptr;
+  float* offset = nullptr;
 };
 
 struct QuantizeArgs {
@@ -124,6 +135,19 @@ struct NormalizeArgs {
   size_t out_stride;
 };
 
+// What kernels/probe.h repeats to find a ceiling of the CPU.
+enum class Probe : uint32_t { int8_dot, fp32_fma, read };
+// The least that a probe wants of `data`, and the most that it writes to `result`.
+constexpr size_t kProbeBytes = 2048, kProbeResultBytes = 1024;
+
+struct ProbeArgs {
+  Probe probe;
+  uint64_t passes;
+  const void* data;  // normal floats below 1, aligned to 64; their bytes are operands too
+  size_t bytes;      // of data: `read` reads them all
+  void* result;      // aligned to 64
+};
+
 struct Kernels {
   const char* name;
   void (*quantize)(const QuantizeArgs&) noexcept;
@@ -132,6 +156,7 @@ struct Kernels {
   void (*norm)(const NormArgs&) noexcept;
   void (*lookup)(const LookupArgs&) noexcept;
   void (*add)(const AddArgs&) noexcept;
+  // Bytes that suffice for `tokens` tokens and for any smaller number.
   size_t (*attention_i8_scratch)(size_t tokens, size_t head_dim) noexcept;
   void (*attention_i8)(const AttentionArgs&) noexcept;
   size_t (*attention_f32_scratch)(size_t tokens, size_t head_dim) noexcept;
@@ -142,6 +167,8 @@ struct Kernels {
   // to 16 are readable in `a` and writable in `acc`.
   void (*dot)(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
               size_t panels, int32_t* acc, size_t acc_stride) noexcept;
+  // Returns the multiply-adds done, or bytes read; 0 where the instruction set has no such instruction.
+  uint64_t (*probe)(const ProbeArgs&) noexcept;
 };
 
 }  // namespace embedrt

@@ -1,4 +1,4 @@
-// Linear layers. int8: an exact dot of bytes, then scale, zero point, bias, activation and residual while the sums are
+// Linear layers. int8: an exact dot of bytes, then scale, offset, bias, activation and residual while the sums are
 // in the first-level cache. float32: each output accumulated over k in order.
 #pragma once
 
@@ -32,11 +32,11 @@ void with_activation(Activation activation, Body body) {
 // int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
 template <class V, Activation activation>
 void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {
-  const auto column_sums = V::load_int(args.column_sums + n);
   const auto scale = V::load(args.scale + n);
+  const auto correction = V::mul(V::to_float(V::load_int(args.column_sums + n)), scale);
   const auto bias = args.bias ? V::load(args.bias + n) : V::set1(0.0f);
   const float* row_scale = args.x.scale + row0;
-  const int32_t* zero = args.x.zero + row0;
+  const float* row_offset = args.x.offset + row0;
   float* out = args.out + row0 * args.out_stride + n;
   const float* residual = args.residual ? args.residual + row0 * args.residual_stride + n : nullptr;
   // N rows at a time, side by side through the activation.
@@ -44,8 +44,8 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
     using W = Wide<V, N>;
     auto y = W::make([&](int i) {
       const size_t at = r + static_cast<size_t>(i);
-      const auto sum = V::sub_int(V::load_int(acc + at * acc_stride), V::mul_int(V::set1_int(zero[at]), column_sums));
-      return V::fma(V::to_float(sum), V::mul(V::set1(row_scale[at]), scale), bias);
+      return V::fma(V::to_float(V::load_int(acc + at * acc_stride)), V::mul(V::set1(row_scale[at]), scale),
+                    V::fma(V::set1(row_offset[at]), correction, bias));
     });
     y = Math<W>::template activate<activation>(y);
     for (int i = 0; i < N; ++i) {

@@ -13,20 +13,18 @@ constexpr float kSmallestRange = 0x1p-100f;
 struct RowScale {
   float scale = 0.0f;
   float inverse = 0.0f;
-  int32_t zero = 0;
+  float zero = 0.0f;  // the zero point, an integer
 };
 
-template <class V>
-RowScale row_scale(float lo, float hi) {
+inline RowScale row_scale(float lo, float hi) {
   RowScale r;
   const float range = hi - lo;
   if (range >= kSmallestRange) {
     r.scale = range / 255.0f;
     r.inverse = 255.0f / range;
-    float zero = -lo * r.inverse;
-    zero = zero < 255.0f ? zero : 255.0f;
+    const float zero = -lo * r.inverse;
     // To nearest even: 0 <= zero <= 255, so adding 1.5·2^23 rounds at the last bit.
-    r.zero = static_cast<int32_t>((zero + 12582912.0f) - 12582912.0f);
+    r.zero = ((zero < 255.0f ? zero : 255.0f) + 12582912.0f) - 12582912.0f;
   }
   return r;
 }
@@ -55,28 +53,30 @@ void quantize_rows(const QuantizeArgs& args) noexcept {
     const F least_x = V::min(V::min(lo[0], lo[1]), V::min(lo[2], lo[3]));
     const F most_x = V::max(V::max(hi[0], hi[1]), V::max(hi[2], hi[3]));
     const F not_finite = V::add(V::add(bad[0], bad[1]), V::add(bad[2], bad[3]));
-    const RowScale r = row_scale<V>(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x));
-    args.out.scale[row] = r.scale + V::reduce_add(not_finite);
-    args.out.zero[row] = r.zero;
+    RowScale r = row_scale(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x));
+    // NaN where a value or the range is not finite; then the bytes do not matter, and are zeros.
+    r.scale += V::reduce_add(not_finite) + (r.scale - r.scale);
+    const bool finite = r.scale == r.scale;
+    args.out.scale[row] = r.scale;
+    args.out.offset[row] = -(r.scale * r.zero);
 
     uint8_t* out = args.out.data + row * args.out.stride;
-    const F inverse = V::set1(r.inverse), most = V::set1(512.0f), least = V::set1(-512.0f);
-    const auto zero = V::set1_int(r.zero), top = V::set1_int(255), bottom = V::set1_int(0);
-    const auto convert = [&](F v) {
-      const F scaled = V::max(V::min(V::mul(v, inverse), most), least);
-      return V::min_int(V::max_int(V::add_int(V::round(scaled), zero), bottom), top);
-    };
-    for (size_t c = 0; c < whole; c += 16) V::store_bytes(out + c, convert(V::load(x + c)));
-    size_t c = whole;
-    if (tail) {
-      // Past the last column the bytes must be zero; columns that are not there quantise to `zero`, so they are cut as
-      // integers.
-      alignas(64) uint8_t bytes[16];
-      V::store_bytes(bytes, convert(V::load(x + whole)));
-      for (int i = 0; i < 16; ++i) out[c + static_cast<size_t>(i)] = i < tail ? bytes[i] : uint8_t{0};
-      c += 16;
+    const F inverse = V::set1(r.inverse), zero = V::set1(r.zero);
+    const auto convert = [&](size_t c) { return V::round(V::fma(V::load(x + c), inverse, zero)); };
+    size_t c = 0;
+    if (finite) {
+      for (; c + 64 <= whole; c += 64) {
+        const typename V::I v[4] = {convert(c), convert(c + 16), convert(c + 32), convert(c + 48)};
+        V::store_clamped_bytes(out + c, v);
+      }
+      // Past the last column the bytes must be zero; a column that is not there would quantise to the zero point.
+      const auto top = V::set1_int(255), bottom = V::set1_int(0);
+      for (; c < args.columns; c += 16) {
+        V::store_bytes(out + c, V::min_int(V::max_int(convert(c), bottom), top));
+        for (size_t i = args.columns; i < c + 16; ++i) out[i] = 0;
+      }
     }
-    for (; c < args.out.stride; c += 16) V::store_bytes(out + c, bottom);
+    for (; c < args.out.stride; c += 16) V::store_bytes(out + c, V::set1_int(0));
   }
 }
 

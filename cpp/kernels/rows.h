@@ -14,37 +14,54 @@ inline void each_vector(size_t columns, Body body) {
   if (c < columns) body(c, static_cast<int>(columns - c));
 }
 
-template <class V>
-void norm_rows(const NormArgs& args) noexcept {
+// N rows side by side: the sums of one row would wait for each other.
+template <class V, int N>
+void norm_some_rows(const NormArgs& args, size_t row) {
   using F = typename V::F;
   const F none = V::set1(0.0f);
   const float n = static_cast<float>(args.columns);
-  for (size_t row = 0; row < args.rows; ++row) {
-    const float* x = args.x + row * args.x_stride;
-    float* out = args.out + row * args.out_stride;
-    F mean = none;
-    if (!args.rms) {
-      F sum = none;
-      each_vector(args.columns, [&](size_t c, int lanes) {
-        const F v = V::load(x + c);
-        sum = V::add(sum, lanes == 16 ? v : V::first(v, lanes, none));
-      });
-      mean = V::set1(V::reduce_add(sum) / n);
-    }
-    F squares = none;
+  const float* x = args.x + row * args.x_stride;
+  float* out = args.out + row * args.out_stride;
+  const auto value = [&](int r, size_t c) { return V::load(x + static_cast<size_t>(r) * args.x_stride + c); };
+  F mean[N], sums[N];
+  for (int r = 0; r < N; ++r) mean[r] = sums[r] = none;
+  if (!args.rms) {
     each_vector(args.columns, [&](size_t c, int lanes) {
-      F d = V::sub(V::load(x + c), mean);
-      if (lanes < 16) d = V::first(d, lanes, none);
-      squares = V::fma(d, d, squares);
+      for (int r = 0; r < N; ++r) {
+        const F v = value(r, c);
+        sums[r] = V::add(sums[r], lanes == 16 ? v : V::first(v, lanes, none));
+      }
     });
-    const float variance = V::reduce_add(squares) / n;
-    const F inverse = V::div(V::set1(1.0f), V::sqrt(V::set1(variance + args.epsilon)));
-    for (size_t c = 0; c < args.columns; c += 16) {
-      const F d = V::mul(V::sub(V::load(x + c), mean), inverse);
-      const F w = V::load(args.weight + c);
-      V::store(out + c, args.bias ? V::fma(d, w, V::load(args.bias + c)) : V::mul(d, w));
+    for (int r = 0; r < N; ++r) mean[r] = V::set1(V::reduce_add(sums[r]) / n);
+  }
+  for (int r = 0; r < N; ++r) sums[r] = none;
+  each_vector(args.columns, [&](size_t c, int lanes) {
+    for (int r = 0; r < N; ++r) {
+      F d = V::sub(value(r, c), mean[r]);
+      if (lanes < 16) d = V::first(d, lanes, none);
+      sums[r] = V::fma(d, d, sums[r]);
+    }
+  });
+  F inverse[N];
+  for (int r = 0; r < N; ++r) {
+    const float variance = V::reduce_add(sums[r]) / n;
+    inverse[r] = V::div(V::set1(1.0f), V::sqrt(V::set1(variance + args.epsilon)));
+  }
+  for (size_t c = 0; c < args.columns; c += 16) {
+    const F w = V::load(args.weight + c);
+    for (int r = 0; r < N; ++r) {
+      const F d = V::mul(V::sub(value(r, c), mean[r]), inverse[r]);
+      V::store(out + static_cast<size_t>(r) * args.out_stride + c,
+               args.bias ? V::fma(d, w, V::load(args.bias + c)) : V::mul(d, w));
     }
   }
+}
+
+template <class V>
+void norm_rows(const NormArgs& args) noexcept {
+  size_t row = 0;
+  for (; row + V::kSideBySide <= args.rows; row += V::kSideBySide) norm_some_rows<V, V::kSideBySide>(args, row);
+  for (; row < args.rows; ++row) norm_some_rows<V, 1>(args, row);
 }
 
 template <class V>

@@ -5,24 +5,37 @@
 #include "kernels/attention_i8.h"
 #include "kernels/linear.h"
 #include "kernels/pool.h"
+#include "kernels/probe.h"
 #include "kernels/quantize.h"
 #include "kernels/rows.h"
 
 namespace embedrt {
 namespace {
 
-// Walks rows × panels in tiles of R × P registers, and narrower ones at the edges. Isa::tile<R, P>(a, a_stride, w,
-// panel_stride, k, acc, acc_stride).
+// One tile of `rows` rows, 1 to R.
+template <class Tiles, int R, int P>
+void dot_tile(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
+              int32_t* acc, size_t acc_stride) {
+  if constexpr (R > 1) {
+    if (rows <= R / 2) return dot_tile<Tiles, R / 2, P>(a, a_stride, rows, w, panel_stride, k, acc, acc_stride);
+    if (rows < R) return dot_tile<Tiles, R - 1, P>(a, a_stride, rows, w, panel_stride, k, acc, acc_stride);
+  }
+  Tiles::template tile<R, P>(a, a_stride, w, panel_stride, k, acc, acc_stride);
+}
+
+// Walks rows × panels in tiles of R × P registers, and smaller ones at the edges. Isa::tile<R, P>(a, a_stride, w,
+// panel_stride, k, acc, acc_stride). The last R + 1 to 2R − 1 rows are halved: a tile of one or two rows has too few
+// sums to hide the latency of a product.
 template <class Tiles, int R, int P>
 void dot_rows(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
               int32_t* acc, size_t acc_stride) {
   size_t row = 0;
-  for (; row + R <= rows; row += R)
+  for (; row + 2 * R <= rows || row + R == rows; row += R)
     Tiles::template tile<R, P>(a + row * a_stride, a_stride, w, panel_stride, k, acc + row * acc_stride, acc_stride);
-  if constexpr (R > 1) {
-    if (row < rows)
-      dot_rows<Tiles, R / 2, P>(a + row * a_stride, a_stride, rows - row, w, panel_stride, k, acc + row * acc_stride,
-                                acc_stride);
+  while (row < rows) {
+    const size_t left = rows - row, count = left > R ? (left + 1) / 2 : left;
+    dot_tile<Tiles, R, P>(a + row * a_stride, a_stride, count, w, panel_stride, k, acc + row * acc_stride, acc_stride);
+    row += count;
   }
 }
 
@@ -64,6 +77,7 @@ constexpr Kernels make_kernels(const char* name) {
             Isa::dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
             Isa::end();
           },
+      .probe = probe<Isa>,
   };
 }
 

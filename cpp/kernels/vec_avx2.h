@@ -88,6 +88,11 @@ struct Avx2Vec {
     const __m128i second = _mm_unpacklo_epi32(_mm256_castsi256_si128(hi), _mm256_extracti128_si256(hi, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_unpacklo_epi64(first, second));
   }
+  // Four vectors of integers of 16 bits with a sign, each lane clamped to 0…255.
+  static void store_clamped_bytes(uint8_t* p, const I* a) {
+    store_packed(p, _mm256_packus_epi32(a[0].lo, a[0].hi), _mm256_packus_epi32(a[1].lo, a[1].hi));
+    store_packed(p + 32, _mm256_packus_epi32(a[2].lo, a[2].hi), _mm256_packus_epi32(a[3].lo, a[3].hi));
+  }
   static I load_signed_bytes(const int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
@@ -99,10 +104,25 @@ struct Avx2Vec {
   }
 
   static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
-    for (int i = 0; i < 4; ++i) {
-      store_bytes(hi + 16 * i, shift_right<8>(p[i]));
-      store_bytes(lo + 16 * i, p[i]);
+    const __m256i byte = _mm256_set1_epi16(255);
+    for (int i = 0; i < 4; i += 2) {
+      const __m256i first = _mm256_packus_epi32(p[i].lo, p[i].hi);
+      const __m256i second = _mm256_packus_epi32(p[i + 1].lo, p[i + 1].hi);
+      store_packed(hi + 16 * i, _mm256_srli_epi16(first, 8), _mm256_srli_epi16(second, 8));
+      store_packed(lo + 16 * i, _mm256_and_si256(first, byte), _mm256_and_si256(second, byte));
     }
+  }
+  static void store_quads(int8_t* p, const I* rows) {
+    const auto pack = [](__m256i a, __m256i b, __m256i c, __m256i d) {
+      return _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    };
+    // The packs leave the four columns of each 128-bit half together, row after row.
+    const __m256i first = pack(rows[0].lo, rows[1].lo, rows[2].lo, rows[3].lo);
+    const __m256i second = pack(rows[0].hi, rows[1].hi, rows[2].hi, rows[3].hi);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(first));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 64), _mm256_extracti128_si256(first, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 128), _mm256_castsi256_si128(second));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 192), _mm256_extracti128_si256(second, 1));
   }
   static I max_of_rows(const I* rows) {
     alignas(32) int32_t most[16];
@@ -132,6 +152,15 @@ struct Avx2Vec {
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
     return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1))));
+  }
+
+ private:
+  // Two vectors whose halves were packed to 16 bits side by side → 32 bytes in order.
+  static void store_packed(uint8_t* p, __m256i first, __m256i second) {
+    // The packs work within 128-bit halves; the permutation puts the groups of four back in order.
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
   }
 };
 

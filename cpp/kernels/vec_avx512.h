@@ -54,6 +54,11 @@ struct Avx512Vec {
   static F bits_to_float(I a) { return _mm512_castsi512_ps(a); }
   static I float_bits(F a) { return _mm512_castps_si512(a); }
   static void store_bytes(uint8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a)); }
+  // Four vectors of integers of 16 bits with a sign, each lane clamped to 0…255.
+  static void store_clamped_bytes(uint8_t* p, const I* a) {
+    const __m512i bytes = _mm512_packus_epi16(_mm512_packus_epi32(a[0], a[1]), _mm512_packus_epi32(a[2], a[3]));
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(unpacked_order(), bytes));
+  }
   static I load_signed_bytes(const int8_t* p) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -62,14 +67,22 @@ struct Avx512Vec {
 
   // Four vectors of integers below 2^16 → their high and their low bytes, 64 of each in order.
   static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
-    // The packs work within 128-bit quarters; the permutation puts the groups of four back in order.
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i order = unpacked_order();
     const __m512i first = _mm512_packus_epi32(p[0], p[1]), second = _mm512_packus_epi32(p[2], p[3]);
     const __m512i high = _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
     const __m512i byte = _mm512_set1_epi16(255);
     const __m512i low = _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte));
     _mm512_storeu_si512(hi, _mm512_permutexvar_epi32(order, high));
     _mm512_storeu_si512(lo, _mm512_permutexvar_epi32(order, low));
+  }
+  static void store_quads(int8_t* p, const I* rows) {
+    // The packs leave the four columns of each 128-bit quarter together, row after row.
+    const __m512i bytes =
+        _mm512_packs_epi16(_mm512_packs_epi32(rows[0], rows[1]), _mm512_packs_epi32(rows[2], rows[3]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_castsi512_si128(bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 64), _mm512_extracti32x4_epi32(bytes, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 128), _mm512_extracti32x4_epi32(bytes, 2));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 192), _mm512_extracti32x4_epi32(bytes, 3));
   }
   // Lane i: the greatest lane of rows[i].
   static I max_of_rows(const I* rows) {
@@ -102,6 +115,8 @@ struct Avx512Vec {
   static uint32_t reduce_add_int(I a) { return static_cast<uint32_t>(_mm512_reduce_add_epi32(a)); }
 
  private:
+  // The packs work within 128-bit quarters; this permutation puts the groups of four back in order.
+  static __m512i unpacked_order() { return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); }
   // The greater of two lanes as integers; the shuffles exist for floats.
   static __m512 greater(__m512 a, __m512 b) {
     return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));

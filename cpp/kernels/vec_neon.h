@@ -143,6 +143,13 @@ struct NeonVec {
     const uint16x8_t high = vcombine_u16(vmovn_u32(x.c), vmovn_u32(x.d));
     vst1q_u8(p, vcombine_u8(vmovn_u16(low), vmovn_u16(high)));
   }
+  // Four vectors of integers of 16 bits with a sign, each lane clamped to 0…255.
+  static void store_clamped_bytes(uint8_t* p, const I* x) {
+    const auto pack = [](uint32x4_t low, uint32x4_t high) {
+      return vqmovn_u16(vcombine_u16(vqmovun_s32(to_signed(low)), vqmovun_s32(to_signed(high))));
+    };
+    for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, vcombine_u8(pack(x[i].a, x[i].b), pack(x[i].c, x[i].d)));
+  }
   static I load_signed_bytes(const int8_t* p) {
     const int8x16_t bytes = vld1q_s8(p);
     const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
@@ -163,6 +170,12 @@ struct NeonVec {
       store_bytes(hi + 16 * i, shift_right<8>(p[i]));
       store_bytes(lo + 16 * i, p[i]);
     }
+  }
+  static void store_quads(int8_t* p, const I* rows) {
+    uint8_t bytes[64];
+    for (int r = 0; r < 4; ++r) store_bytes(bytes + 16 * r, rows[r]);
+    for (int q = 0; q < 4; ++q)
+      for (int r = 0; r < 4; ++r) std::memcpy(p + 64 * q + 4 * r, bytes + 16 * r + 4 * q, 4);
   }
   // Lane i: the greatest lane of rows[i].
   static I max_of_rows(const I* rows) {

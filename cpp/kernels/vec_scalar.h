@@ -138,13 +138,14 @@ struct ScalarVec {
   static I shift_right(I a) {
     return make_int([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) >> bits); });
   }
-  // To nearest even, for |a| below 2^22: adding 1.5·2^23 leaves the rounded integer in the low bits of the sum.
+  // To nearest even, for |a| below 2^22: adding 1.5·2^23 leaves the rounded integer in the low bits of the sum. Of any
+  // other float the result is unspecified.
   static I round(F a) {
     return make_int([&](int i) {
       const float shifted = a.v[i] + 12582912.0f;
       uint32_t bits;
       std::memcpy(&bits, &shifted, sizeof bits);
-      return static_cast<int32_t>(bits) - 0x4b400000;
+      return static_cast<int32_t>(bits - 0x4b400000u);
     });
   }
   static F to_float(I a) {
@@ -164,6 +165,13 @@ struct ScalarVec {
   static void store_bytes(uint8_t* p, I a) {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<uint8_t>(a.v[i]);
   }
+  // Four vectors of integers of 16 bits with a sign, each lane clamped to 0…255.
+  static void store_clamped_bytes(uint8_t* p, const I* a) {
+    for (int i = 0; i < 64; ++i) {
+      const int32_t x = a[i / 16].v[i % 16];
+      p[i] = static_cast<uint8_t>(x < 0 ? 0 : x > 255 ? 255 : x);
+    }
+  }
   static I load_signed_bytes(const int8_t* p) {
     return make_int([&](int i) { return p[i]; });
   }
@@ -176,6 +184,12 @@ struct ScalarVec {
       store_bytes(hi + 16 * i, shift_right<8>(p[i]));
       store_bytes(lo + 16 * i, p[i]);
     }
+  }
+  // Four rows of integers within a signed byte → quads of columns, the rows of each side by side: byte i of row r goes
+  // to p[64 · (i / 4) + 4 · r + i % 4].
+  static void store_quads(int8_t* p, const I* rows) {
+    for (int i = 0; i < 16; ++i)
+      for (int r = 0; r < 4; ++r) p[64 * (i / 4) + 4 * r + i % 4] = static_cast<int8_t>(rows[r].v[i]);
   }
   // Lane i: the greatest lane of rows[i].
   static I max_of_rows(const I* rows) {

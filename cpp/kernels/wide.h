@@ -71,6 +71,9 @@ struct Wide {
   static F bits_to_float(I a) {
     return make([&](int i) { return V::bits_to_float(a.v[i]); });
   }
+  static I float_bits(F a) {
+    return make_int([&](int i) { return V::float_bits(a.v[i]); });
+  }
   static I set1_int(int32_t x) {
     return make_int([&](int) { return V::set1_int(x); });
   }

@@ -35,10 +35,7 @@ extern const Op add_op = {
     .tensor_roles = {},
     .attributes = {},
     .check = check,
-    .work = no_work,
     .row_wise = true,
-    .reads_quantised = never_quantised,
-    .scratch = no_scratch,
     .run = run,
 };
 

@@ -1,6 +1,10 @@
 // attention: softmax(q · kᵀ · scale) · v over the rows of each segment, for each head.
+#include <algorithm>
+#include <cstring>
+
+#include "base/thread_pool.h"
 #include "ops/check.h"
-#include "ops/run.h"
+#include "ops/linear.h"
 
 namespace embedrt {
 namespace {
@@ -18,6 +22,8 @@ size_t head_dim(const Instruction& instruction) {
   return instruction.input_types[0].columns / 3 / instruction.words[kHeads];
 }
 
+constexpr size_t kTileBytes = size_t{128} << 10;
+
 // Σp·v of 65,536 keys stays below 2^31 for a plane of bytes, and Σp below 2^32.
 constexpr uint32_t kMostKeys = 65536;
 
@@ -34,12 +40,41 @@ ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
   return {ValueKind::rows, qkv.columns / 3};
 }
 
-size_t scratch(const Kernels& kernels, const Instruction& instruction, size_t, size_t longest) {
-  return instruction.words[kPrecision] == kFloat32 ? kernels.attention_f32_scratch(longest, head_dim(instruction))
-                                                   : kernels.attention_i8_scratch(longest, head_dim(instruction));
+// Heads whose q, k and v are whole panels can be computed one at a time.
+bool absorbs(const Instruction& instruction, const Instruction& producer) {
+  return is_linear_i8(producer) && head_dim(instruction) % 16 == 0;
 }
 
-void run(const RunContext& context, const Instruction& instruction) {
+// q, k and v of some heads, [rows, 3 · heads · head_dim]: as many heads as stay in the second-level cache, in as many
+// tiles for each thread.
+struct HeadsTile {
+  size_t tiles, heads, stride;  // stride in floats
+  HeadsTile(const Instruction& instruction, size_t rows, unsigned threads) {
+    const size_t width = 3 * head_dim(instruction), all = instruction.words[kHeads];
+    const size_t most = std::clamp<size_t>(kTileBytes / (rows * width * sizeof(float)), 1, all);
+    const size_t turns = round_up((all + most - 1) / most, threads);
+    heads = (all + turns - 1) / turns;
+    tiles = (all + heads - 1) / heads;
+    stride = float_stride(heads * width);
+  }
+  // The most that a tile of at most `rows` rows takes: fewer rows may mean more heads.
+  static size_t most_bytes(const Instruction& instruction, size_t rows) {
+    constexpr size_t kStridePadding = 32;  // floats, the most that float_stride adds
+    const size_t one_head = rows * 3 * head_dim(instruction) * sizeof(float);
+    return round_up(std::max(kTileBytes, one_head) + rows * kStridePadding * sizeof(float), 64);
+  }
+};
+
+size_t scratch(const Kernels& kernels, const Instruction& instruction, const Instruction*, size_t rows,
+               size_t longest) {
+  const auto kernel =
+      instruction.words[kPrecision] == kFloat32 ? kernels.attention_f32_scratch : kernels.attention_i8_scratch;
+  return HeadsTile::most_bytes(instruction, rows) + kernel(longest, head_dim(instruction));
+}
+
+// `heads` heads of every segment.
+void run_heads(const RunContext& context, const Instruction& instruction, const View& qkv, size_t heads,
+               std::byte* scratch, float* out) {
   const auto kernel =
       instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
   for (size_t segment = 0; segment + 1 < context.starts.size(); ++segment) {
@@ -47,17 +82,47 @@ void run(const RunContext& context, const Instruction& instruction) {
     const size_t tokens = context.starts[segment + 1] - first;
     if (tokens == 0) continue;
     kernel({
-        .qkv = context.inputs[0].x + first * context.inputs[0].stride,
-        .qkv_stride = context.inputs[0].stride,
+        .qkv = qkv.x + first * qkv.stride,
+        .qkv_stride = qkv.stride,
         .tokens = tokens,
-        .heads = instruction.words[kHeads],
+        .heads = heads,
         .head_dim = head_dim(instruction),
         .scale = instruction.f32(kScale),
-        .out = context.output.x + first * context.output.stride,
+        .out = out + first * context.output.stride,
         .out_stride = context.output.stride,
-        .scratch = context.scratch,
+        .scratch = scratch,
     });
   }
+}
+
+void run(const RunContext& context, const Instruction& instruction) {
+  const size_t heads = instruction.words[kHeads], width = head_dim(instruction);
+  const View& input = context.inputs[0];
+  if (!context.producer && context.threads == 1)
+    return run_heads(context, instruction, input, heads, context.scratch, context.output.x);
+  const HeadsTile layout(instruction, context.rows, context.threads);
+  parallel_for(context.threads, layout.tiles, [&](size_t i, unsigned worker) {
+    const size_t head = i * layout.heads, count = std::min(layout.heads, heads - head);
+    std::byte* scratch = context.scratch + worker * context.scratch_stride;
+    View tile;
+    tile.x = reinterpret_cast<float*>(scratch);
+    tile.stride = layout.stride;
+    for (size_t part = 0; part < 3; ++part) {
+      const size_t first = (part * heads + head) * width;
+      float* to = tile.x + part * count * width;
+      if (context.producer) {
+        LinearI8Args args = linear_i8_columns(*context.producer, input, context.rows, first, count * width);
+        args.out = to;
+        args.out_stride = tile.stride;
+        context.kernels.linear_i8(args);
+      } else {
+        for (size_t row = 0; row < context.rows; ++row)
+          std::memcpy(to + row * tile.stride, input.x + row * input.stride + first, count * width * sizeof(float));
+      }
+    }
+    run_heads(context, instruction, tile, count, scratch + HeadsTile::most_bytes(instruction, context.rows),
+              context.output.x + head * width);
+  });
 }
 
 }  // namespace
@@ -74,8 +139,7 @@ extern const Op attention_op = {
         [](const Instruction& instruction, const ProgramLimits& limits) {
           return uint64_t{2} * limits.max_tokens * (instruction.input_types[0].columns / 3);
         },
-    .row_wise = false,
-    .reads_quantised = never_quantised,
+    .absorbs = absorbs,
     .scratch = scratch,
     .run = run,
 };

@@ -39,14 +39,4 @@ inline ValueType require_value(const Instruction& instruction, size_t i) {
   return type;
 }
 
-inline uint64_t no_work(const Instruction&, const ProgramLimits&) {
-  return 0;
-}
-inline bool never_quantised(const Instruction&) {
-  return false;
-}
-inline size_t no_scratch(const Kernels&, const Instruction&, size_t, size_t) {
-  return 0;
-}
-
 }  // namespace embedrt

@@ -1,8 +1,15 @@
 // linear: act(x · Wᵀ + bias) + residual. The layout of the weight decides the precision.
+#include "ops/linear.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
 #include "ops/check.h"
-#include "ops/run.h"
 
 namespace embedrt {
+
+extern const Op linear_op;
+
 namespace {
 
 enum : size_t { kActivation, kInputScale, kInputBits, kStaticScale, kStaticZero };
@@ -50,40 +57,86 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   return type;
 }
 
-void run(const RunContext& context, const Instruction& instruction) {
+LinearArgs common_args(const Instruction& instruction, size_t rows) {
   const Tensor& weight = *instruction.tensors[kWeight];
   const Tensor* bias = instruction.tensors[kBias];
-  const View& x = context.inputs[0];
-  const LinearArgs common = {
-      .rows = context.rows,
-      .k = weight.columns,
-      .n = weight.rows,
-      .bias = bias ? bias->as<float>() : nullptr,
-      .activation = static_cast<Activation>(instruction.words[kActivation]),
-      .residual = context.inputs.size() == 2 ? context.inputs[1].x : nullptr,
-      .residual_stride = context.inputs.size() == 2 ? context.inputs[1].stride : 0,
-      .out = context.output.x,
-      .out_stride = context.output.stride,
+  LinearArgs args{};
+  args.rows = rows;
+  args.k = weight.columns;
+  args.n = weight.rows;
+  args.bias = bias ? bias->as<float>() : nullptr;
+  args.activation = static_cast<Activation>(instruction.words[kActivation]);
+  return args;
+}
+
+LinearI8Args i8_args(const Instruction& instruction, const View& x, size_t rows) {
+  LinearI8Args args{};
+  static_cast<LinearArgs&>(args) = common_args(instruction, rows);
+  args.x = x.q;
+  args.weight = instruction.tensors[kWeight]->as<int8_t>();
+  args.scale = instruction.tensors[kScale]->as<float>();
+  args.column_sums = instruction.tensors[kColumnSums]->as<int32_t>();
+  return args;
+}
+
+LinearF32Args f32_args(const Instruction& instruction, const View& x, size_t rows) {
+  LinearF32Args args{};
+  static_cast<LinearArgs&>(args) = common_args(instruction, rows);
+  args.x = x.x;
+  args.x_stride = x.stride;
+  args.weight = instruction.tensors[kWeight]->as<float>();
+  return args;
+}
+
+// Columns `first` … `first + count` of what `args` asks for; `first` is a multiple of 16.
+template <class Args>
+Args columns(Args args, size_t first, size_t count) {
+  args.n = count;
+  if constexpr (std::is_same_v<Args, LinearI8Args>) {
+    args.weight += first * round_up(args.k, 4);
+    args.scale += first;
+    args.column_sums += first;
+  } else {
+    args.weight += first * args.k;
+  }
+  if (args.bias) args.bias += first;
+  if (args.residual) args.residual += first;
+  if (args.out) args.out += first;
+  return args;
+}
+
+// Threads share the columns, so that each reads its part of the weights.
+void run(const RunContext& context, const Instruction& instruction) {
+  const auto call = [&](auto kernel, auto args) {
+    if (context.inputs.size() == 2) {
+      args.residual = context.inputs[1].x;
+      args.residual_stride = context.inputs[1].stride;
+    }
+    args.out = context.output.x;
+    args.out_stride = context.output.stride;
+    if (context.threads == 1) return kernel(args);
+    const size_t panels = round_up(args.n, 16) / 16, shares = std::min<size_t>(panels, context.threads);
+    parallel_for(context.threads, shares, [&](size_t share, unsigned) {
+      const size_t first = panels * share / shares * 16, last = std::min(args.n, panels * (share + 1) / shares * 16);
+      kernel(columns(args, first, last - first));
+    });
   };
   if (quantised(instruction)) {
-    LinearI8Args args{};
-    static_cast<LinearArgs&>(args) = common;
-    args.x = x.q;
-    args.weight = weight.as<int8_t>();
-    args.scale = instruction.tensors[kScale]->as<float>();
-    args.column_sums = instruction.tensors[kColumnSums]->as<int32_t>();
-    context.kernels.linear_i8(args);
+    call(context.kernels.linear_i8, i8_args(instruction, context.inputs[0], context.rows));
   } else {
-    LinearF32Args args{};
-    static_cast<LinearArgs&>(args) = common;
-    args.x = x.x;
-    args.x_stride = x.stride;
-    args.weight = weight.as<float>();
-    context.kernels.linear_f32(args);
+    call(context.kernels.linear_f32, f32_args(instruction, context.inputs[0], context.rows));
   }
 }
 
 }  // namespace
+
+bool is_linear_i8(const Instruction& instruction) {
+  return instruction.op == &linear_op && quantised(instruction) && instruction.inputs.size() == 1;
+}
+
+LinearI8Args linear_i8_columns(const Instruction& instruction, const View& x, size_t rows, size_t first, size_t count) {
+  return columns(i8_args(instruction, x, rows), first, count);
+}
 
 extern const Op linear_op = {
     .id = 4,
@@ -99,7 +152,6 @@ extern const Op linear_op = {
         },
     .row_wise = true,
     .reads_quantised = quantised,
-    .scratch = no_scratch,
     .run = run,
 };
 

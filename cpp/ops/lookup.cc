@@ -63,10 +63,9 @@ extern const Op lookup_op = {
     .tensor_roles = kRoles,
     .attributes = kAttributes,
     .check = check,
-    .work = no_work,
     .row_wise = true,
-    .reads_quantised = never_quantised,
-    .scratch = [](const Kernels&, const Instruction&, size_t rows, size_t) { return rows * sizeof(uint32_t); },
+    .scratch = [](const Kernels&, const Instruction&, const Instruction*, size_t rows,
+                  size_t) { return rows * sizeof(uint32_t); },
     .run = run,
 };
 

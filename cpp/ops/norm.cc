@@ -48,10 +48,7 @@ extern const Op norm_op = {
     .tensor_roles = kRoles,
     .attributes = kAttributes,
     .check = check,
-    .work = no_work,
     .row_wise = true,
-    .reads_quantised = never_quantised,
-    .scratch = no_scratch,
     .run = run,
 };
 

@@ -38,10 +38,7 @@ extern const Op normalize_op = {
     .tensor_roles = {},
     .attributes = kAttributes,
     .check = check,
-    .work = no_work,
     .row_wise = true,
-    .reads_quantised = never_quantised,
-    .scratch = no_scratch,
     .run = run,
 };
 

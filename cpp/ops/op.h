@@ -80,18 +80,28 @@ struct Op {
 
   // Multiply-adds for one row (of the defined value) in a segment of `max_tokens` rows; the verifier caps the sum over
   // the program.
-  uint64_t (*work)(const Instruction&, const ProgramLimits&);
+  uint64_t (*work)(const Instruction&, const ProgramLimits&) = [](const Instruction&, const ProgramLimits&) {
+    return uint64_t{0};
+  };
 
   // True when row r of the result needs nothing but row r of the inputs (and r's own id and position).
-  bool row_wise;
+  bool row_wise = false;
 
   // True when this instruction reads its first input as quantised rows.
-  bool (*reads_quantised)(const Instruction&);
+  bool (*reads_quantised)(const Instruction&) = [](const Instruction&) { return false; };
 
-  // Bytes of scratch that run() wants for `rows` rows, in segments of at most `longest` rows.
-  size_t (*scratch)(const Kernels&, const Instruction&, size_t rows, size_t longest);
+  // True when this instruction can compute its first input from `producer`'s inputs itself, piece by piece, so that the
+  // whole of it never lies in memory.
+  bool (*absorbs)(const Instruction&, const Instruction& producer) = [](const Instruction&, const Instruction&) {
+    return false;
+  };
 
-  void (*run)(const struct RunContext&, const Instruction&);
+  // Bytes of scratch that run() wants for `rows` rows, in segments of at most `longest` rows. `producer`: the one that
+  // it has absorbed, or null.
+  size_t (*scratch)(const Kernels&, const Instruction&, const Instruction* producer, size_t rows, size_t longest) =
+      [](const Kernels&, const Instruction&, const Instruction*, size_t, size_t) { return size_t{0}; };
+
+  void (*run)(const struct RunContext&, const Instruction&) = nullptr;
 };
 
 // All ops in order of id, from ops.inc.

@@ -41,10 +41,6 @@ extern const Op pool_op = {
     .tensor_roles = {},
     .attributes = kAttributes,
     .check = check,
-    .work = no_work,
-    .row_wise = false,
-    .reads_quantised = never_quantised,
-    .scratch = no_scratch,
     .run = run,
 };
 

@@ -25,8 +25,11 @@ struct RunContext {
   const uint32_t* positions = nullptr;  // of these rows within their segments
   std::span<const size_t> starts;       // segments of the block: segment i has rows starts[i] … starts[i + 1] − 1
   std::span<const View> inputs;
+  const Instruction* producer = nullptr;  // of the first input, where it was absorbed: inputs[0] is then the producer's
   View output;
-  std::byte* scratch = nullptr;  // Op::scratch bytes, aligned to 64
+  std::byte* scratch = nullptr;  // Op::scratch bytes for each of `threads`, aligned to 64
+  size_t scratch_stride = 0;     // bytes from one thread's to the next one's
+  unsigned threads = 1;          // that run() may share its work among, with parallel_for
 };
 
 }  // namespace embedrt

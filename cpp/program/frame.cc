@@ -5,14 +5,22 @@
 #include <new>
 #include <numeric>
 
+#include "base/thread_pool.h"
+
 namespace embedrt {
 namespace {
 
 // Kernels read whole vectors: up to this many bytes past the last row of a buffer.
 constexpr size_t kSlack = 512;
 
+// With fewer rows for each thread, it is faster that each reads a part of the weights than that each reads all of them.
+constexpr size_t kLeastSliceRows = 16;
+
+// About the rows of a slice that one of several threads takes: small ones end at about the same time.
+constexpr size_t kSharedSliceRows = 32;
+
 struct QuantizedParts {
-  size_t data, scale, zero, total;
+  size_t data, scale, offset, total;
 };
 
 // Room for a multiple of 16 rows, as kernels/kernels.h says.
@@ -22,9 +30,14 @@ QuantizedParts quantized_parts(size_t stride, size_t rows) {
   return {0, data, data + each, data + 2 * each};
 }
 
+size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, size_t rows) {
+  return buffer.block ? rows : std::min(rows, plan.groups()[buffer.first_group].slice_rows);
+}
+
+// Of one thread, where it is not for the whole block.
 size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t rows) {
   const uint32_t columns = plan.program().type(buffer.value).columns;
-  const size_t capacity = buffer.block ? rows : std::min(rows, kSliceRows);
+  const size_t capacity = rows_of_buffer(plan, buffer, rows);
   const size_t bytes = buffer.quantized ? quantized_parts(quantized_stride(columns), capacity).total
                                         : capacity * float_stride(columns) * sizeof(float);
   return round_up(bytes + kSlack, 64);
@@ -36,22 +49,27 @@ void Frame::Release::operator()(std::byte* memory) const noexcept {
   ::operator delete[](memory, std::align_val_t{64});
 }
 
-// First fit in order of size: each buffer goes to the lowest place that no buffer alive at the same time has.
-Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
+// First fit in order of size: each buffer goes to the lowest place that no buffer alive at the same time has. Several
+// threads are at different steps of a group at a time.
+Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads) {
   const auto& buffers = plan.buffers();
   Layout layout;
   layout.offsets.resize(buffers.size());
   std::vector<size_t> order(buffers.size()), sizes(buffers.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  for (size_t i = 0; i < buffers.size(); ++i) sizes[i] = buffer_bytes(plan, buffers[i], rows);
+  for (size_t i = 0; i < buffers.size(); ++i)
+    sizes[i] = buffer_bytes(plan, buffers[i], rows) * (buffers[i].block ? 1 : threads);
   std::sort(order.begin(), order.end(),
             [&](size_t a, size_t b) { return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b; });
+  const auto together = [&](const Buffer& a, const Buffer& b) {
+    return threads > 1 ? a.first_group <= b.last_group && b.first_group <= a.last_group
+                       : a.born <= b.dies && b.born <= a.dies;
+  };
   std::vector<size_t> placed;
   for (const size_t i : order) {
     std::vector<std::pair<size_t, size_t>> taken;
     for (const size_t j : placed)
-      if (buffers[i].born <= buffers[j].dies && buffers[j].born <= buffers[i].dies)
-        taken.emplace_back(layout.offsets[j], layout.offsets[j] + sizes[j]);
+      if (together(buffers[i], buffers[j])) taken.emplace_back(layout.offsets[j], layout.offsets[j] + sizes[j]);
     std::sort(taken.begin(), taken.end());
     size_t at = 0;
     for (const auto& [from, to] : taken) {
@@ -63,22 +81,25 @@ Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t ro
     placed.push_back(i);
   }
   layout.scratch = layout.total;
-  size_t scratch = 0;
   for (const Step& step : plan.steps()) {
-    const Instruction& instruction = plan.program().instructions[step.instruction];
-    if (!step.quantize) scratch = std::max(scratch, instruction.op->scratch(kernels, instruction, rows, longest));
+    if (step.quantize) continue;
+    const Instruction& instruction = *step.instruction;
+    layout.scratch_stride =
+        std::max(layout.scratch_stride,
+                 round_up(instruction.op->scratch(kernels, instruction, step.producer, rows, longest), 64));
   }
-  layout.total += round_up(scratch, 64);
+  layout.total += threads * layout.scratch_stride;
   return layout;
 }
 
-void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest) {
+void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads) {
   if (plan_ == &plan && kernels_ == &kernels) {
-    if (rows <= rows_ && longest <= longest_) return;
+    if (rows <= rows_ && longest <= longest_ && threads <= threads_) return;
     rows = std::max(rows, rows_);
     longest = std::max(longest, longest_);
+    threads = std::max(threads, threads_);
   }
-  const Layout layout = lay_out(plan, kernels, rows, longest);
+  const Layout layout = lay_out(plan, kernels, rows, longest, threads);
   if (layout.total > size_) {
     memory_.reset();
     size_ = 0;
@@ -91,6 +112,8 @@ void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_
   kernels_ = &kernels;
   rows_ = rows;
   longest_ = longest;
+  threads_ = threads;
+  scratch_stride_ = layout.scratch_stride;
   scratch_ = memory_.get() + layout.scratch;
   positions_.resize(rows);
   views_.assign(plan.program().instructions.size() + 1, {});
@@ -101,64 +124,82 @@ void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_
     Place& place = views_[buffer.value];
     if (buffer.quantized) {
       const size_t stride = quantized_stride(columns);
-      const QuantizedParts parts = quantized_parts(stride, buffer.block ? rows : std::min(rows, kSliceRows));
+      const QuantizedParts parts = quantized_parts(stride, rows_of_buffer(plan, buffer, rows));
       place.quantized.q = {reinterpret_cast<uint8_t*>(at + parts.data), stride,
-                           reinterpret_cast<float*>(at + parts.scale), reinterpret_cast<int32_t*>(at + parts.zero)};
-      place.quantized_block = buffer.block;
+                           reinterpret_cast<float*>(at + parts.scale), reinterpret_cast<float*>(at + parts.offset)};
+      place.quantized_copy = buffer.block ? 0 : buffer_bytes(plan, buffer, rows);
     } else {
       place.floats.x = reinterpret_cast<float*>(at);
       place.floats.stride = float_stride(columns);
-      place.float_block = buffer.block;
+      place.float_copy = buffer.block ? 0 : buffer_bytes(plan, buffer, rows);
     }
   }
 }
 
-View Frame::slice(uint16_t value, size_t first) const {
+View Frame::view(uint16_t value, const Slice& slice) const {
   const Place& place = views_[value];
   View view{place.floats.x, place.floats.stride, place.quantized.q};
-  if (view.x != nullptr && place.float_block) view.x += first * view.stride;
-  if (view.q.data != nullptr && place.quantized_block) {
-    view.q.data += first * view.q.stride;
-    view.q.scale += first;
-    view.q.zero += first;
+  const size_t float_first = place.float_copy > 0 ? 0 : slice.first;
+  const size_t quantized_first = place.quantized_copy > 0 ? 0 : slice.first;
+  if (view.x != nullptr) view.x += float_first * view.stride + slice.worker * place.float_copy / sizeof(float);
+  if (view.q.data != nullptr) {
+    const size_t copy = slice.worker * place.quantized_copy;
+    view.q.data += quantized_first * view.q.stride + copy;
+    view.q.scale += quantized_first + copy / sizeof(float);
+    view.q.offset += quantized_first + copy / sizeof(float);
   }
   return view;
 }
 
-void Frame::run_step(const Step& step, const Block& block, size_t first, size_t rows) {
-  const Instruction& instruction = plan_->program().instructions[step.instruction];
-  const View output = slice(static_cast<uint16_t>(step.instruction + 1), first);
+void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
+  const Instruction& instruction = *step.instruction;
+  const View output = view(step.value, slice);
   if (step.quantize) {
-    kernels_->quantize({output.x, output.stride, rows, instruction.type.columns, output.q});
+    kernels_->quantize({output.x, output.stride, slice.rows, instruction.type.columns, output.q});
     return;
   }
   View inputs[4];
-  const size_t count = std::min(instruction.inputs.size(), std::size(inputs));
+  const size_t count = std::min(step.inputs().size(), std::size(inputs));
   for (size_t i = 0; i < count; ++i)
-    if (instruction.inputs[i] != 0) inputs[i] = slice(instruction.inputs[i], first);
+    if (step.inputs()[i] != 0) inputs[i] = view(step.inputs()[i], slice);
   instruction.op->run({*kernels_,
-                       rows,
-                       block.ids.data() + first,
-                       positions_.data() + first,
+                       slice.rows,
+                       block.ids.data() + slice.first,
+                       positions_.data() + slice.first,
                        block.starts,
                        {inputs, count},
+                       step.producer,
                        output,
-                       scratch_},
+                       scratch_ + slice.worker * scratch_stride_,
+                       scratch_stride_,
+                       step.threads(slice.rows, block.longest, slice.threads)},
                       instruction);
 }
 
-void Frame::run(const Block& block) {
+// Where there are rows enough and the weights are light, each thread takes slices of them: what its steps hand to each
+// other stays in its caches. Otherwise the threads share the steps, each reading its part of the weights.
+void Frame::run_group(const Group& group, const Block& block, size_t rows, unsigned threads) {
+  const bool by_rows = group.row_wise && group.light && threads > 1 && rows >= threads * kLeastSliceRows;
+  size_t slice_rows = group.row_wise ? group.slice_rows : std::max(rows, size_t{1});
+  if (by_rows) {
+    const size_t turns = (rows + threads * kSharedSliceRows - 1) / (threads * kSharedSliceRows);
+    slice_rows = round_up((rows + threads * turns - 1) / (threads * turns), 16);
+  }
+  const size_t slices = (rows + slice_rows - 1) / slice_rows;
+  parallel_for(by_rows ? threads : 1, slices, [&](size_t i, unsigned worker) {
+    const size_t first = i * slice_rows;
+    const Slice slice{first, std::min(slice_rows, rows - first), worker, by_rows ? 1 : threads};
+    for (size_t s = group.first; s < group.last; ++s) run_step(plan_->steps()[s], block, slice);
+  });
+}
+
+void Frame::run(const Block& block, unsigned threads) {
   const size_t segments = block.starts.size() - 1;
   for (size_t segment = 0; segment < segments; ++segment)
     for (size_t row = block.starts[segment]; row < block.starts[segment + 1]; ++row)
       positions_[row] = static_cast<uint32_t>(row - block.starts[segment]);
-  for (const Group& group : plan_->groups()) {
-    const size_t rows = group.domain == ValueKind::segments ? segments : block.ids.size();
-    const size_t slice_size = group.row_wise ? kSliceRows : std::max(rows, size_t{1});
-    for (size_t first = 0; first < rows; first += slice_size)
-      for (size_t s = group.first; s < group.last; ++s)
-        run_step(plan_->steps()[s], block, first, std::min(slice_size, rows - first));
-  }
+  for (const Group& group : plan_->groups())
+    run_group(group, block, group.domain == ValueKind::segments ? segments : block.ids.size(), threads);
 }
 
 }  // namespace embedrt

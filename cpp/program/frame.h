@@ -1,4 +1,4 @@
-// The memory in which one thread runs a program: one allocation, laid out for blocks of a given size.
+// The memory in which a program runs on a block: one allocation, laid out for blocks of a given size.
 #pragma once
 
 #include <cstddef>
@@ -16,42 +16,53 @@ namespace embedrt {
 struct Block {
   std::span<const uint32_t> ids;
   std::span<const size_t> starts;  // segments + 1 of them, from 0
+  size_t longest;                  // rows of the longest segment
 };
 
 class Frame {
  public:
   // Lays the frame out; allocates when it has to grow, and then frees what it had. Throws std::bad_alloc.
-  void prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest);
+  void prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads);
 
-  // Runs the plan on a block of at most the prepared size. The rows of the output are then at result().
-  void run(const Block& block);
+  // Runs the plan on a block of at most the prepared size, on the calling thread and up to `threads` − 1 of the pool's
+  // (at most the prepared number). The rows of the output are then at result().
+  void run(const Block& block, unsigned threads);
   View result() const { return views_[plan_->output()].floats; }
 
  private:
   struct Place {
     View floats;     // x and stride
     View quantized;  // q
-    bool float_block = false, quantized_block = false;
+    // Bytes from the rows of one thread to those of the next; 0 for rows of the whole block, which all threads share.
+    size_t float_copy = 0, quantized_copy = 0;
   };
   struct Layout {
     std::vector<size_t> offsets;  // one for each buffer of the plan
-    size_t scratch = 0;
+    size_t scratch = 0, scratch_stride = 0;
     size_t total = 0;
+  };
+  // Rows first … first + rows of a block, on a thread that may share its work among `threads`.
+  struct Slice {
+    size_t first, rows;
+    unsigned worker, threads;
   };
   struct Release {
     void operator()(std::byte* memory) const noexcept;
   };
 
-  static Layout lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest);
-  void run_step(const Step& step, const Block& block, size_t first, size_t rows);
-  View slice(uint16_t value, size_t first) const;
+  static Layout lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads);
+  void run_group(const Group& group, const Block& block, size_t rows, unsigned threads);
+  void run_step(const Step& step, const Block& block, const Slice& slice);
+  View view(uint16_t value, const Slice& slice) const;
 
   const Plan* plan_ = nullptr;
   const Kernels* kernels_ = nullptr;
   size_t rows_ = 0, longest_ = 0;
+  unsigned threads_ = 1;
   std::unique_ptr<std::byte, Release> memory_;
   size_t size_ = 0;
-  std::byte* scratch_ = nullptr;
+  std::byte* scratch_ = nullptr;  // of the first thread
+  size_t scratch_stride_ = 0;
   std::vector<Place> views_;  // one for each value
   std::vector<uint32_t> positions_;
 };

@@ -38,6 +38,10 @@ class Model {
   bool run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out,
            FunctionRef<bool()> stop) const;
 
+  // Multiply-adds that linear layers and attention need for an output of one text of that many tokens. Throws
+  // InputError as run() does.
+  uint64_t work(uint32_t tokens, const std::string& output) const;
+
  private:
   struct NamedPlan {
     std::string name;

@@ -3,27 +3,41 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "program/program.h"
 
 namespace embedrt {
 
+// One thing to do: run an instruction, or quantise the value that it defined for the readers that want bytes. An
+// instruction that absorbed its producer reads the producer's inputs.
+struct Step {
+  const Instruction* instruction;
+  const Instruction* producer;
+  uint16_t value;  // that the instruction defines
+  bool quantize;
+
+  std::span<const uint16_t> inputs() const { return producer ? producer->inputs : instruction->inputs; }
+  bool reads_quantised() const {
+    const Instruction& reader = producer ? *producer : *instruction;
+    return !quantize && reader.op->reads_quantised(reader);
+  }
+  // At least so many nanoseconds it takes one thread, on `rows` rows in segments of at most `longest` rows.
+  double nanoseconds(size_t rows, size_t longest) const;
+  // How many threads, up to `most`, it is worth sharing among.
+  unsigned threads(size_t rows, size_t longest, unsigned most) const;
+};
+
 // Row-wise steps that follow each other form a group, and a group runs on a slice of rows at a time: what its steps
 // hand to each other then stays in the cache, and values that only they use need room for one slice. Ops and converters
 // know nothing of this.
-constexpr size_t kSliceRows = 64;
-
-// One thing to do: run an instruction, or quantise the value that it defined for the readers that want bytes.
-struct Step {
-  uint16_t instruction;
-  bool quantize;
-};
-
 struct Group {
   size_t first, last;  // steps, half open
   bool row_wise;
-  ValueKind domain;  // of a row-wise group: what its rows are
+  ValueKind domain;   // of a row-wise group: what its rows are
+  bool light;         // its weights stay in the second-level cache from one slice to the next
+  size_t slice_rows;  // at most so many rows at a time
 };
 
 // Float rows or quantised rows of a value. `block`: for all rows of a block, else for one slice.
@@ -31,7 +45,8 @@ struct Buffer {
   uint16_t value;
   bool quantized;
   bool block;
-  size_t born, dies;  // steps, inclusive
+  size_t born, dies;               // steps, inclusive
+  size_t first_group, last_group;  // those steps' groups
 };
 
 class Plan {
@@ -45,21 +60,25 @@ class Plan {
   const std::vector<Group>& groups() const { return groups_; }
   const std::vector<Buffer>& buffers() const { return buffers_; }
 
+  // Tokens of a block, where there are enough. More share each pass over the weights, which come from the third-level
+  // cache or from memory; but once the values of a block leave the second-level cache, they come from there as well.
+  size_t block_tokens() const { return block_tokens_; }
+
+  // Whether a block of `rows` tokens in texts of at most `longest` is worth waking other threads for.
+  bool worth_sharing(size_t rows, size_t longest) const;
+
  private:
   void schedule();
   void group();
   void find_lifetimes();
+  void choose_block();
 
   const Program* program_;
   uint16_t output_;
   std::vector<Step> steps_;
   std::vector<Group> groups_;
   std::vector<Buffer> buffers_;
+  size_t block_tokens_ = 0;
 };
-
-// Strides that kernels ask for (kernels/kernels.h). A float stride of a multiple of 4 KiB would put every row into the
-// same cache sets, so it gets one vector more.
-size_t float_stride(uint32_t columns);
-size_t quantized_stride(uint32_t columns);
 
 }  // namespace embedrt

@@ -20,6 +20,15 @@ def default_threads() -> int:
 def ops() -> list[dict[str, Any]]:
     """The op table: one dict for each op, with its id, name and attributes."""
 
+def peak_names() -> list[str]:
+    """The ceilings of this CPU that `peak` measures; cpp/program/peak.h says what they are."""
+
+def peak(name: str, threads: int, seconds: float) -> float:
+    """The best of rounds over `seconds`: multiply-adds or bytes a second, of `threads` (0: all) together.
+
+    Under the instruction set in use. Raises InputError for an unknown name.
+    """
+
 def xxh64(data: bytes) -> int: ...
 
 class Model:
@@ -44,6 +53,12 @@ class Model:
 
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor table: name, layout, rows, columns, size."""
+
+    def work(self, tokens: int, output: str) -> int:
+        """The multiply-adds of linear layers and attention for one text of that many tokens, for one output.
+
+        Raises InputError for more tokens than the model takes, and for an unknown output.
+        """
 
     def run(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], output: str) -> npt.NDArray[np.float32]:
         """Run the program on ragged items: item i is ids[offsets[i]:offsets[i + 1]].

@@ -55,10 +55,10 @@ def test_attention_int8_of_equal_rows_is_their_value():
 
 def test_quantised_rows():
     x = np.array([[0.0, 0.0], [1.0, 3.0], [-3.0, -1.0], [-1.0, 2.0], [1e-35, 0.0]])
-    a, s, z = reference.quantise_rows(x)
-    np.testing.assert_array_equal(z[:, 0], [0, 0, 255, 85, 0])
+    a, s, offset = reference.quantise_rows(x)
+    np.testing.assert_allclose(offset[:, 0], [0, 0, -3, -1, 0], atol=1e-12)
     np.testing.assert_array_equal(a, [[0, 0], [85, 255], [0, 170], [0, 255], [0, 0]])
-    np.testing.assert_allclose((a - z) * s, [[0, 0], [1, 3], [-3, -1], [-1, 2], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose(a * s + offset, [[0, 0], [1, 3], [-3, -1], [-1, 2], [0, 0]], atol=1e-12)
 
 
 def test_linear_int8_is_exact_in_whole_numbers():
@@ -68,13 +68,14 @@ def test_linear_int8_is_exact_in_whole_numbers():
     sums = weight.sum(axis=1, dtype=np.int32)
     tensors = {"weight": weight, "scale": scale, "column_sums": sums}
     y = reference.linear([x], tensors, {"activation": "none"}, SEGMENTS)
-    a, s, z = reference.quantise_rows(x)
+    a, s, offset = reference.quantise_rows(x)
+    z = np.rint(-offset / s)
     for row in range(4):
         for column in range(11):
             whole = sum(int(p) * int(w) for p, w in zip(a[row], weight[column], strict=True)) - int(z[row, 0]) * int(
                 sums[column]
             )
-            assert y[row, column] == pytest.approx(whole * s[row, 0] * float(scale[column]), rel=1e-14, abs=0)
+            assert y[row, column] == pytest.approx(whole * s[row, 0] * float(scale[column]), rel=1e-13, abs=1e-13)
 
 
 def test_linear_adds_bias_then_activation_then_residual():

@@ -7,10 +7,11 @@ namespace embedrt::test {
 namespace {
 
 // What is peculiar about the inputs.
-enum class Scene { plain, sharp, sink, zeros, huge, tiny, special_query, special_key, special_value };
+enum class Scene { plain, sharp, sink, extreme, zeros, huge, tiny, special_query, special_key, special_value };
 constexpr const char* kScenes[] = {
-    "plain", "sharp", "sink", "zeros", "huge", "tiny", "query is special", "key is special", "value is special"};
-constexpr size_t kPlainScenes = 6;
+    "plain",          "sharp",           "sink", "extreme", "zeros", "huge", "tiny", "query is special",
+    "key is special", "value is special"};
+constexpr size_t kPlainScenes = 7;
 
 struct Shape {
   size_t tokens, heads, head_dim;
@@ -32,6 +33,8 @@ void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) 
         for (size_t c = 0; c < width; ++c) qkv.row(j)[c] = 1.0f + 0.125f * qkv.row(j)[c];
       for (size_t c = 0; c < width; ++c) qkv.row(middle)[width + c] = 6.0f;
       return;
+    case Scene::extreme:  // scores of millions
+      return scale_all(1024.0f);
     case Scene::zeros:
       return scale_all(0.0f);
     case Scene::huge:
@@ -99,8 +102,12 @@ std::vector<KernelCase> attention_cases(Amount amount) {
     cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
     if (full)
       for (size_t scene = 0; scene < kPlainScenes; ++scene)
-        cases.push_back(attention_case(integer, {1100, 1, 8}, static_cast<Scene>(scene)));
+        for (const size_t d : {size_t{8}, size_t{16}})
+          cases.push_back(attention_case(integer, {1100, 1, d}, static_cast<Scene>(scene)));
   }
+  // Every remainder of keys by vectors, panels and tiles.
+  for (size_t t = 1; t <= 70; t += full ? 1 : 7)
+    for (const size_t d : {size_t{12}, size_t{16}}) cases.push_back(attention_case(true, {t, 2, d}, Scene::plain));
   // More keys than a tile of queries has room for, and more than 12-bit numerators could take.
   if (full) cases.push_back(attention_case(true, {4200, 1, 4}, Scene::sink));
   return cases;

@@ -7,11 +7,12 @@ namespace embedrt::test {
 namespace {
 
 // Bytes of weights and activations: anything, or the ends of the range, where sums are largest.
-enum class Bytes { random, lowest, highest };
+enum class Bytes { random, lowest, highest, ends };
 
 int8_t weight_byte(Bytes bytes, Random& random) {
   if (bytes == Bytes::lowest) return -128;
   if (bytes == Bytes::highest) return 127;
+  if (bytes == Bytes::ends) return random.next() >> 31 ? 127 : -128;
   return static_cast<int8_t>(random.next() >> 24);
 }
 
@@ -69,13 +70,12 @@ KernelCase quantize_case(size_t rows, size_t columns, Filling filling) {
             FloatRows x(rows, columns, filling, random);
             const size_t stride = round_up(columns, 64);
             Guarded<uint8_t> data(round_up(rows, 16) * stride);
-            Guarded<float> scale(rows + 16);
-            Guarded<int32_t> zero(rows + 16);
-            kernels.quantize({x.row(0), x.stride(), rows, columns, {data.data(), stride, scale.data(), zero.data()}});
+            Guarded<float> scale(rows + 16), offset(rows + 16);
+            kernels.quantize({x.row(0), x.stride(), rows, columns, {data.data(), stride, scale.data(), offset.data()}});
             std::vector<uint8_t> result;
             append(result, static_cast<const void*>(data.data()), rows * stride);
             append(result, scale.data(), rows);
-            append(result, static_cast<const void*>(zero.data()), rows * sizeof(int32_t));
+            append(result, offset.data(), rows);
             for (size_t r = 0; r < rows; ++r)
               for (size_t c = columns; c < stride; ++c)
                 if (data[r * stride + c] != 0) throw std::runtime_error("bytes: not zero past the last column");
@@ -83,8 +83,8 @@ KernelCase quantize_case(size_t rows, size_t columns, Filling filling) {
             data.expect_guards("bytes");
             scale.expect_untouched(rows, 16, "scales");
             scale.expect_guards("scales");
-            zero.expect_untouched(rows, 16, "zeros");
-            zero.expect_guards("zeros");
+            offset.expect_untouched(rows, 16, "offsets");
+            offset.expect_guards("offsets");
             return result;
           }};
 }
@@ -121,16 +121,16 @@ KernelCase linear_i8_case(size_t rows, size_t k, size_t n, Epilogue epilogue, By
             Random random(rows * 1000003 + k * 1009 + n);
             Activations a(rows, k, bytes, random);
             Panels w(n, k, bytes, random);
-            Guarded<float> scale(w.count * 16), bias(w.count * 16), row_scale(rows);
-            Guarded<int32_t> sums(w.count * 16), zero(rows);
+            Guarded<float> scale(w.count * 16), bias(w.count * 16), row_scale(rows), row_offset(rows);
+            Guarded<int32_t> sums(w.count * 16);
             fill_columns(scale, n, epilogue, random);
             fill_columns(bias, n, epilogue, random);
-            // Sums that no honest file holds: the integers wrap alike everywhere.
+            // Sums that no honest file holds are rounded alike everywhere.
             const uint32_t range = epilogue.filling == Filling::special ? 0xFFFFFFFFu : 1u << 17;
             for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(random.below(range) - range / 2);
             for (size_t r = 0; r < rows; ++r) {
               row_scale[r] = random.unit() * 0x1p-14f;
-              zero[r] = static_cast<int32_t>(random.below(256));
+              row_offset[r] = -row_scale[r] * static_cast<float>(random.below(256));
             }
             FloatRows residual(rows, n, epilogue.filling, random), out(rows, n);
             LinearI8Args args{};
@@ -143,7 +143,7 @@ KernelCase linear_i8_case(size_t rows, size_t k, size_t n, Epilogue epilogue, By
             args.residual_stride = residual.stride();
             args.out = out.row(0);
             args.out_stride = out.stride();
-            args.x = {a.data.data(), a.stride, row_scale.data(), zero.data()};
+            args.x = {a.data.data(), a.stride, row_scale.data(), row_offset.data()};
             args.weight = w.data.data();
             args.scale = scale.data();
             args.column_sums = sums.data();
@@ -203,12 +203,17 @@ std::vector<KernelCase> product_cases(Amount amount) {
         if (k * n <= 65 * 65) cases.push_back(linear_f32_case(r, k, n, {}));
       }
     }
-  for (const Bytes bytes : {Bytes::lowest, Bytes::highest})
+  for (const Bytes bytes : {Bytes::lowest, Bytes::highest, Bytes::ends})
     for (const size_t r : {size_t{1}, size_t{5}, size_t{33}}) {
       cases.push_back(dot_case(r, 130, 50, bytes));
+      cases.push_back(dot_case(r, 600, 50, bytes));
       cases.push_back(linear_i8_case(r, 130, 50, {}, bytes));
       if (full) cases.push_back(dot_case(r, 65536, 17, bytes));  // the longest dot: sums just below 2^31
     }
+  // Around the numbers of rows, of k and of panels at which a dot changes its way or its block.
+  for (const size_t r : {size_t{8}, size_t{9}, size_t{13}, size_t{64}, size_t{65}, size_t{130}})
+    for (const size_t k : {size_t{32}, size_t{255}, size_t{257}, size_t{513}})
+      for (const size_t n : {size_t{16}, size_t{97}, size_t{200}}) cases.push_back(dot_case(r, k, n, Bytes::random));
   for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::sigmoid); ++activation)
     for (const bool bias : {false, true})
       for (const bool residual : {false, true})

@@ -1,5 +1,7 @@
 // Every instruction set of this CPU against scalar, to the bit; and scalar's integer products against plain loops.
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 #include "check.h"
 #include "isa/dispatch.h"
@@ -64,6 +66,42 @@ TEST(kernels_scalar_dot_is_the_product) {
         for (size_t c = 0; c < k; ++c) sum += a[r * stride + c] * weight_at(w.data(), panel_stride, n, c);
         CHECK(acc[r * 16 * kPanels + n] == sum);
       }
+  }
+}
+
+TEST(kernels_probe) {
+  constexpr size_t kWords = 4096;
+  Guarded<float> data(kWords);
+  uint32_t words = 0;  // their sum
+  for (size_t i = 0; i < kWords; ++i) {
+    data[i] = 0.5f + static_cast<float>(i % 97) / 256.0f;
+    words += std::bit_cast<uint32_t>(data[i]);
+  }
+  for (const std::string& isa : available_isas()) {
+    Guarded<uint32_t> result(kProbeResultBytes / sizeof(uint32_t));
+    const auto run = [&](Probe probe, uint64_t passes) {
+      return kernels_of(isa)->probe({.probe = probe,
+                                     .passes = passes,
+                                     .data = data.data(),
+                                     .bytes = kWords * sizeof(float),
+                                     .result = result.data()});
+    };
+    const uint64_t dot = run(Probe::int8_dot, 1);
+    CHECK((dot > 0) == (isa != "scalar" && isa != "neon"));
+    CHECK(run(Probe::int8_dot, 3) == 3 * dot);
+
+    CHECK(run(Probe::read, 1) == kWords * sizeof(float));
+    uint32_t sum = 0;
+    for (size_t i = 0; i < 64; ++i) sum += result[i];
+    CHECK(sum == words);
+
+    const uint64_t fma = run(Probe::fp32_fma, 2);
+    CHECK(fma > 0 && fma % 32 == 0);
+    for (size_t i = 0; i < fma / 2; ++i) {
+      const float factor = data[i % 16], once = std::fma(data[16 + i], factor, factor);
+      CHECK(std::bit_cast<float>(result[i]) == std::fma(once, factor, factor));
+    }
+    result.expect_guards("probe");
   }
 }
 

@@ -227,7 +227,7 @@ def new_node(node: Any, source: random.Random) -> Any:
 def test_one_input(data: bytes) -> None:
     """One section, from its bytes to ids. An exception that leaves here is a finding."""
     try:
-        tokenizer = TextTokenizer(data, VOCABULARY, 1)
+        tokenizer = TextTokenizer(data, VOCABULARY)
     except FormatError:
         outcomes["refused"] += 1
         return

@@ -80,6 +80,17 @@ class RowsProgram:
         return reference.run(self.program, self.ids, offsets_of(self.lengths), output)
 
 
+def fma(a: Float32, b: Float32, c: Float32) -> Float32:
+    """a · b + c with one rounding: an exact product in float64, a sum rounded to odd, and that to float32."""
+    product, addend = a.astype(np.float64) * b, c.astype(np.float64)
+    total = product + addend
+    back = total - product
+    error = (product - (total - back)) + (addend - back)
+    even = total.view(np.int64) % 2 == 0
+    total = np.where((error != 0) & even, np.nextafter(total, np.copysign(np.inf, error)), total)
+    return total.astype(np.float32)
+
+
 def rng(*seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 

@@ -21,7 +21,7 @@ COLUMNS = [1, 15, 16, 17, 50, 384]
 PARTS = [slice(begin, end) for begin, end in itertools.pairwise(offsets_of(LENGTHS))]
 
 # Errors of the core's activations (tests/cpp/test_math.cc): relative to the value, or to the argument for the GELUs.
-ACTIVATION_ERRORS = {"none": 0, "relu": 0, "gelu": 5.2e-7, "gelu_tanh": 2.8e-7, "silu": 2.4e-7, "tanh": 1.8e-7}
+ACTIVATION_ERRORS = {"none": 0, "relu": 0, "gelu": 6.4e-7, "gelu_tanh": 2.8e-7, "silu": 2.4e-7, "tanh": 1.8e-7}
 ACTIVATION_ERRORS["sigmoid"] = 2.4e-7
 STEEPEST = 1.13  # no activation's slope is above that of the GELUs
 

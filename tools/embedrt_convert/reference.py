@@ -92,9 +92,10 @@ def norm(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Seg
 def linear(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
     x, weight = inputs[0], _f64(tensors["weight"])
     if "scale" in tensors:
-        a, s, z = quantise_rows(x)
+        a, s, offset = quantise_rows(x)
+        scale = _f64(tensors["scale"])
         # Products of whole numbers below 2^31: float64 holds them exactly.
-        y: Values = (a @ weight.T - z * _f64(tensors["column_sums"])) * (s * _f64(tensors["scale"]))
+        y: Values = a @ weight.T * (s * scale) + offset * (_f64(tensors["column_sums"]) * scale)
     else:
         y = x @ weight.T
     y = ACTIVATIONS[attributes["activation"]](y + _bias(tensors))
@@ -102,12 +103,16 @@ def linear(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: S
 
 
 def quantise_rows(x: Values) -> tuple[Values, Values, Values]:
-    """Asymmetric 8 bits for each row of x [rows, K]: (a in 0…255 [rows, K], scale [rows, 1], zero point [rows, 1])."""
+    """Asymmetric 8 bits for each row of x [rows, K]: (a in 0…255 [rows, K], scale [rows, 1], offset [rows, 1]).
+
+    x ≈ scale · a + offset; the offset is −scale times the zero point, a whole number in 0…255.
+    """
     low, high = x.min(axis=1, initial=0)[:, None], x.max(axis=1, initial=0)[:, None]
     span = high - low
     inverse = np.divide(255, span, out=np.zeros_like(span), where=span >= _TINY)
-    z = np.clip(np.rint(-low * inverse), 0, 255)
-    return np.clip(np.rint(x * inverse) + z, 0, 255), np.where(span >= _TINY, span / 255, 0), z
+    z = np.rint(np.minimum(-low * inverse, 255))
+    scale = np.where(span >= _TINY, span / 255, 0)
+    return np.clip(np.rint(x * inverse + z), 0, 255), scale, -scale * z
 
 
 def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
@@ -125,7 +130,8 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
 
 
 def _attention_float(q: Values, k: Values, v: Values, scale: float) -> Values:
-    p = _softmax_numerators(q @ k.transpose(0, 2, 1) * scale)
+    scores = q @ k.transpose(0, 2, 1) * scale
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     result: Values = p @ v / p.sum(axis=-1, keepdims=True)
     return result
 
@@ -134,13 +140,11 @@ def _attention_int8(q: Values, k: Values, v: Values, scale: float) -> Values:
     q8, sq = _symmetric(q, axis=-1)
     k8, sk = _symmetric(k - k.mean(axis=1, keepdims=True), axis=-1)
     v8, sv = _symmetric(v, axis=1)
-    p = np.rint(65535 * _softmax_numerators(q8 @ k8.transpose(0, 2, 1) * (sq * scale * sk.transpose(0, 2, 1))))
+    scores = q8 @ k8.transpose(0, 2, 1) * sk.transpose(0, 2, 1) * (scale / math.log(2)) * sq
+    top = scores.max(axis=-1, keepdims=True)
+    # A little above the greatest score, as in float32; their common factor cancels in the quotient.
+    p = np.rint(65535 * np.exp2(scores - (top + np.abs(top) * 2.0**-22)))
     result: Values = p @ v8 * (sv / p.sum(axis=-1, keepdims=True))
-    return result
-
-
-def _softmax_numerators(scores: Values) -> Values:
-    result: Values = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return result
 
 

@@ -1,0 +1,66 @@
+// Loops that reach the ceilings of a CPU with the kernels' own instructions: what the kernels can be judged by.
+// Operands come from memory and results go there, so that no compiler foresees or drops the work.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace embedrt {
+namespace {
+
+// As many independent sums as a tile of linear_f32 has.
+template <class Isa>
+uint64_t probe_fma(const ProbeArgs& args) {
+  using V = typename Isa::V;
+  constexpr int kSums = Isa::kFloatRows * Isa::kFloatPanels;
+  static_assert(kSums * 64 <= kProbeResultBytes);
+  const auto* data = static_cast<const float*>(args.data);
+  auto* result = static_cast<float*>(args.result);
+  const auto factor = V::load(data);
+  typename V::F sum[kSums];
+#pragma GCC unroll 16
+  for (int i = 0; i < kSums; ++i) sum[i] = V::load(data + 16 * (i + 1));
+  for (uint64_t pass = 0; pass < args.passes; ++pass)
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) sum[i] = V::fma(sum[i], factor, factor);
+#pragma GCC unroll 16
+  for (int i = 0; i < kSums; ++i) V::store(result + 16 * i, sum[i]);
+  return args.passes * kSums * 16;
+}
+
+template <class V>
+uint64_t probe_read(const ProbeArgs& args) {
+  const auto* data = static_cast<const int32_t*>(args.data);
+  const size_t count = args.bytes / sizeof(int32_t);
+  typename V::I sum[4];
+  for (auto& s : sum) s = V::set1_int(0);
+  for (uint64_t pass = 0; pass < args.passes; ++pass)
+    for (size_t at = 0; at + 64 <= count; at += 64)
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) sum[i] = V::add_int(sum[i], V::load_int(data + at + 16 * i));
+  for (size_t i = 0; i < 4; ++i) V::store_int(static_cast<int32_t*>(args.result) + 16 * i, sum[i]);
+  return args.passes * (count / 64 * 256);
+}
+
+// Isa::probe_dot(args), where the instruction set has one: independent chains of the instructions that multiply bytes,
+// on registers as far as it can be, as many as hide their latency.
+template <class Isa>
+uint64_t probe(const ProbeArgs& args) noexcept {
+  switch (args.probe) {
+    case Probe::int8_dot:
+      if constexpr (requires { Isa::probe_dot(args); }) {
+        Isa::begin();
+        const uint64_t done = Isa::probe_dot(args);
+        Isa::end();
+        return done;
+      }
+      return 0;
+    case Probe::fp32_fma:
+      return probe_fma<Isa>(args);
+    case Probe::read:
+      return probe_read<typename Isa::V>(args);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace embedrt

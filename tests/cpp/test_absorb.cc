@@ -1,0 +1,153 @@
+// Attention that computes its q, k and v itself, some heads at a time, against attention that finds them in memory.
+#include <algorithm>
+#include <cstring>
+
+#include "base/mapped_file.h"
+#include "check.h"
+#include "file_maker.h"
+#include "guarded.h"
+#include "isa/dispatch.h"
+#include "kernel_cases.h"
+#include "ops/run.h"
+#include "program/model.h"
+#include "program/model_file.h"
+#include "program/plan.h"
+
+namespace embedrt::test {
+namespace {
+
+constexpr uint32_t kLongest = 300;
+
+// One attention over the qkv of a lookup; with `twice`, the sum of two, so that qkv has two readers.
+ProgramMaker attention_program(uint32_t heads, uint32_t head_dim, bool twice) {
+  ProgramMaker p(40, kLongest);
+  const uint32_t width = heads * head_dim, columns = 20;
+  const uint16_t x = p.lookup(Layout::matrix_f32, columns, 0);
+  const uint16_t qkv = p.linear(Layout::panel_i8, {x}, 3 * width, columns, 0, true);
+  const auto attend = [&] { return p.instruction("attention", {qkv}, {}, {{0, heads}, {1, 0x3e800000}, {2, 0}}); };
+  uint16_t out = attend();
+  if (twice) out = p.instruction("add", {out, attend()}, {});
+  p.outputs = {{"token_embeddings", out}};
+  return p;
+}
+
+const Step* attention_step(const Plan& plan) {
+  for (const Step& step : plan.steps())
+    if (step.instruction->op->name == std::string_view("attention")) return &step;
+  return nullptr;
+}
+
+std::vector<float> run(const Model& model, const std::vector<uint32_t>& lengths, size_t width) {
+  Random random(lengths.size());
+  std::vector<int32_t> ids;
+  std::vector<int64_t> offsets = {0};
+  for (const uint32_t length : lengths) {
+    for (uint32_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random.below(40)));
+    offsets.push_back(static_cast<int64_t>(ids.size()));
+  }
+  std::vector<float> out(ids.size() * width);
+  model.run(ids, offsets, "token_embeddings", out.data(), [] { return false; });
+  return out;
+}
+
+struct Heads {
+  uint32_t count, dim;
+};
+constexpr Heads kHeads[] = {{1, 16}, {5, 16}, {12, 32}, {3, 64}, {12, 64}};
+
+}  // namespace
+
+TEST(absorb_when_attention_alone_reads_whole_panels) {
+  const auto absorbed = [](const ProgramMaker& maker) {
+    const Program program = load_program(maker.section(), maker.bulk);
+    const Plan plan(program, program.outputs[0].value);
+    const Step* step = attention_step(plan);
+    // The value of an absorbed producer has no memory of its own.
+    constexpr uint16_t kQkv = 2;
+    const bool kept = std::any_of(plan.buffers().begin(), plan.buffers().end(),
+                                  [](const Buffer& buffer) { return buffer.value == kQkv && !buffer.quantized; });
+    CHECK(step != nullptr && kept == (step->producer == nullptr));
+    return step->producer != nullptr;
+  };
+  CHECK(absorbed(attention_program(3, 16, false)));
+  CHECK(!absorbed(attention_program(3, 16, true)));
+  CHECK(!absorbed(attention_program(3, 24, false)));
+}
+
+// Ragged blocks, small ones after large ones in the same memory. The sum of two equal floats is exact.
+TEST(absorb_does_not_change_a_bit) {
+  const std::vector<std::vector<uint32_t>> calls = {
+      {kLongest}, {85}, {110}, {1}, {3, 0, 64, 1, 17, 0, 90, 33, 16, 65, 2}};
+  for (const std::string& isa : available_isas())
+    for (const Heads& heads : kHeads) {
+      const auto model = [&](bool twice) {
+        return std::make_unique<Model>(MappedFile::copy(make_file(attention_program(heads.count, heads.dim, twice))),
+                                       1u, *kernels_of(isa));
+      };
+      const auto absorbing = model(false), plain = model(true);
+      for (const auto& lengths : calls) {
+        auto found = run(*absorbing, lengths, heads.count * heads.dim);
+        const auto expected = run(*plain, lengths, heads.count * heads.dim);
+        for (float& x : found) x += x;
+        check(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0, "other bits", __FILE__,
+              __LINE__, isa + ", " + std::to_string(heads.count) + " heads of " + std::to_string(heads.dim));
+      }
+    }
+}
+
+// Scratch for n rows serves any number of rows up to n: fewer rows are computed for more heads at a time.
+TEST(absorb_stays_in_its_scratch) {
+  constexpr size_t kRows = 192, kColumns = 20, kStride = quantized_stride(kColumns);
+  const Kernels& kernels = *kernels_of(available_isas().front());
+  for (const Heads& heads : kHeads) {
+    const ModelFile file(MappedFile::copy(make_file(attention_program(heads.count, heads.dim, false))));
+    const Program program = load_program(file);
+    const Plan plan(program, program.outputs[0].value);
+    const Step& step = *attention_step(plan);
+    const size_t width = heads.count * heads.dim;
+    Guarded<uint8_t> bytes(kRows * kStride);
+    Guarded<float> scale(kRows), offset(kRows);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = i % kStride < kColumns ? static_cast<uint8_t>(i * 37) : 0;
+    for (size_t r = 0; r < kRows; ++r) {
+      scale[r] = 0.01f;
+      offset[r] = -1.0f;
+    }
+    View input;
+    input.q = {bytes.data(), kStride, scale.data(), offset.data()};
+    for (size_t rows = 1; rows <= kRows; rows += rows < 80 ? 11 : 1) {
+      FloatRows out(rows, width);
+      View output;
+      output.x = out.row(0);
+      output.stride = out.stride();
+      const size_t starts[] = {0, rows / 3, rows};
+      const size_t size = step.instruction->op->scratch(kernels, *step.instruction, step.producer, kRows, kRows);
+      Guarded<std::byte> scratch(size);
+      step.instruction->op->run({.kernels = kernels,
+                                 .rows = rows,
+                                 .starts = starts,
+                                 .inputs = {&input, 1},
+                                 .producer = step.producer,
+                                 .output = output,
+                                 .scratch = scratch.data()},
+                                *step.instruction);
+      scratch.expect_guards("scratch");
+    }
+  }
+}
+
+TEST(absorb_of_a_long_text_never_holds_its_qkv) {
+  const Kernels& kernels = *kernels_of("scalar");
+  for (const Heads& heads : kHeads) {
+    const ModelFile file(MappedFile::copy(make_file(attention_program(heads.count, heads.dim, false))));
+    const Program program = load_program(file);
+    const Plan plan(program, program.outputs[0].value);
+    const Step& step = *attention_step(plan);
+    constexpr size_t kTokens = 8192;
+    const size_t scratch = step.instruction->op->scratch(kernels, *step.instruction, step.producer, kTokens, kTokens);
+    const size_t tile = scratch - kernels.attention_i8_scratch(kTokens, heads.dim);
+    // One head's q, k and v, each row padded by less than 32 floats.
+    CHECK(tile <= kTokens * (3 * heads.dim + 32) * sizeof(float) + 64);
+  }
+}
+
+}  // namespace embedrt::test
