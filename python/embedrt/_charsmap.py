@@ -7,9 +7,6 @@ that a walk could take must stay inside the array, and every place must start a 
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import numpy as np
 
 from embedrt._errors import FormatError
@@ -22,6 +19,10 @@ _IS_VALUE = 1 << 31
 
 def check_charsmap(text: str, where: str) -> float:
     """Check the base64 of a map; give back how many times longer a text it can make, in bytes. Raises FormatError."""
+    # Here, since most tokenizers have no such map.
+    import base64
+    import binascii
+
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 from embedrt import _core
-from embedrt._info import parse_notes, parse_text_config
+from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenizer_schema import rebuild
 
 _SECTIONS = ("text", "tokenizer", "about", "report", "golden")

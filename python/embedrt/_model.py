@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import pathlib
-import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from embedrt import _core
-from embedrt._encode import SENTENCE, TOKENS, Encoding, Output, Vectors, progress_bar
+from embedrt._encode import SENTENCE, TOKENS, Encoding, Output, progress_bar
 from embedrt._errors import EmbedrtError, FormatError, InputError
-from embedrt._info import EncodeInfo, ModelInfo, parse_notes, parse_text_config
 from embedrt._similarity import similarity
+from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenize import TextTokenizer, check_limit, check_texts
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self, Unpack
 
+    from embedrt._encode import Vectors
+    from embedrt._info import EncodeInfo, ModelInfo
     from embedrt._options import EncodeOptions
 
 
@@ -46,12 +45,14 @@ class Model:
         self._mmap = mmap
         self._core: _core.Model | None = _core.Model(source, mmap=mmap, verify=verify, threads=threads or 0)
         core = self._core
+        # The tokenizers library knows one thread or as many as there are CPUs.
+        self._spread = core.threads > 1 and (threads is None or threads >= _core.default_threads())
         outputs = core.outputs()
         if SENTENCE not in outputs:
             raise FormatError(f"the program has no output {SENTENCE!r}; it has {', '.join(sorted(outputs))}")
         section = core.section("tokenizer")
         self._config = parse_text_config(core.section("text"), core.max_tokens)
-        self._tokenizer = TextTokenizer(section, core.vocabulary, core.threads) if section is not None else None
+        self._tokenizer = TextTokenizer(section, core.vocabulary) if section is not None else None
         self.dim = outputs[SENTENCE]
         self.max_tokens = self._config.max_tokens
         self.fingerprint = core.fingerprint
@@ -61,6 +62,8 @@ class Model:
     @property
     def info(self) -> ModelInfo:
         """What the file says about itself, and how it runs here."""
+        from embedrt._info import ModelInfo
+
         core = self._open()
         return ModelInfo(
             about=parse_notes(core.section("about"), "about section"),
@@ -168,6 +171,7 @@ class Model:
             limit=limit,
             strict=on_long == "error",
             counted=return_info,
+            spread=self._spread,
             advance=bar.update if bar else None,
         )
         result: Vectors | list[Vectors]
@@ -233,6 +237,8 @@ class Model:
         return (_reopened, (self._source, self._mmap, self._threads, self.fingerprint))
 
     def __repr__(self) -> str:
+        import pathlib
+
         where = "bytes" if self._source is None else pathlib.Path(self._source).name
         state = "" if self._core else ", closed"
         return f"<embedrt.Model {where}: {self.dim} columns, {self.max_tokens} tokens, {self.fingerprint[:8]}{state}>"
@@ -264,6 +270,8 @@ class Model:
             if not isinstance(prompt, str):
                 raise TypeError(f"prompt is a {type(prompt).__name__}, not a str")
             if prompt_name is not None:
+                import warnings
+
                 warnings.warn("both prompt and prompt_name are given; prompt_name is ignored", stacklevel=3)
             return prompt
         if prompt_name is None:

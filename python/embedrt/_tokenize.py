@@ -6,16 +6,20 @@ off here, and so do its special tokens: the limit and the ids around each text a
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedrt._errors import EmbedrtError, InputError, is_library_failure
 from embedrt._tokenizer_schema import rebuild
 from embedrt._window import MAX_CHARACTERS, cut_rule
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Texts up to here are tokenised whole when the tokens that are cut off are counted.
 COUNTED_WHOLE = 1 << 16
@@ -23,16 +27,13 @@ COUNTED_WHOLE = 1 << 16
 _CHARACTERS_PER_TOKEN = 8
 # Characters in a batch from which on waking the library's threads pays.
 _WORTH_THREADS = 4096
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class TokenBatch:
+class TokenBatch(NamedTuple):
     """Ragged ids: item i is ids[offsets[i]:offsets[i + 1]].
 
-    ids int32 [tokens], offsets int64 [items + 1]. `found[i]` is how many tokens item i had before it was cut,
-    special ones
-    included: exact when its head was the whole text, else at least that many.
+    ids int32 [tokens], offsets int64 [items + 1]. `found[i]` is how many tokens item i had before it was cut, special
+    ones included: exact when its head was the whole text, else at least that many.
     """
 
     ids: NDArray[np.int32]
@@ -43,18 +44,15 @@ class TokenBatch:
 class TextTokenizer:
     """A model file's tokenizer; safe to use from several threads."""
 
-    def __init__(self, section: bytes, vocabulary: int, threads: int) -> None:
+    def __init__(self, section: bytes, vocabulary: int) -> None:
         """Build it from the file's section for a program of `vocabulary` ids. Raises FormatError."""
-        parts = rebuild(section, vocabulary)
-        if parts.canonical is not None and parts.model["type"] != "WordPiece":
-            # The library reads the text again: the checked vocabulary, some megabytes, goes before it does.
-            parts = replace(parts, model={"type": parts.model["type"]})
-        self._tokenizer = parts.build()
+        with _collector_paused():
+            parts = rebuild(section, vocabulary)
+            self._tokenizer = parts.build()
         normalizer = self._tokenizer.normalizer
         self._window = cut_rule(parts, normalizer.normalize_str if normalizer else str)
         self._prefix = list(parts.prefix)
         self._suffix = list(parts.suffix)
-        self._parallel = threads > 1
         self.special = len(self._prefix) + len(self._suffix)
 
     def head(self, text: str, limit: int, counted: bool = False) -> str:
@@ -65,16 +63,17 @@ class TextTokenizer:
         size = COUNTED_WHOLE if counted else max(1024, _CHARACTERS_PER_TOKEN * limit)
         return text if len(text) <= size else text[: self._window.cut(text, size)]
 
-    def encode(self, texts: Sequence[str], heads: Sequence[str], limit: int) -> TokenBatch:
+    def encode(self, texts: Sequence[str], heads: Sequence[str], limit: int, spread: bool = False) -> TokenBatch:
         """Tokenise each text, given its `head`, and cut it to `limit` tokens, special ones included.
 
-        Lone surrogates count as U+FFFD.
+        Lone surrogates count as U+FFFD. With `spread` the library's own threads take part, as many as there are CPUs;
+        without, the calling one does it all.
         """
         room = limit - self.special
         ids: list[int] = []
         ends = [0]
         found = []
-        for text, head, content in zip(texts, heads, self._content(heads), strict=True):
+        for text, head, content in zip(texts, heads, self._content(heads, spread), strict=True):
             if len(content) <= room and len(head) < len(text):
                 content = self._widen(text, len(head), content, room)
             found.append(len(content) + self.special)
@@ -102,13 +101,11 @@ class TextTokenizer:
             content = self._content([text[: self._window.cut(text, size)]])[0]
         return content
 
-    def _content(self, texts: Sequence[str]) -> list[list[int]]:
+    def _content(self, texts: Sequence[str], spread: bool = False) -> list[list[int]]:
         """The ids of each text, special tokens apart."""
         texts = [text if text.isascii() else _encodable(text) for text in texts]
         try:
-            # Only the batch call spreads over the library's own threads, as many as there are CPUs; one text at a time
-            # never leaves this one.
-            if self._parallel and sum(map(len, texts)) > _WORTH_THREADS:
+            if spread and sum(map(len, texts)) > _WORTH_THREADS:
                 batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
                 return [encoding.ids for encoding in batch]
             encode = self._tokenizer.encode
@@ -119,12 +116,24 @@ class TextTokenizer:
             raise
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: it would go through a growing vocabulary again and again and find nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _encodable(text: str) -> str:
     """The text with U+FFFD for lone surrogates: versions of the library differ in what they make of those."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return _SURROGATES.sub("\ufffd", text)
+        return re.sub("[\ud800-\udfff]", "\ufffd", text)
     return text
 
 

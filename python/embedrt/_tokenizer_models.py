@@ -20,19 +20,22 @@ MAX_SCORE = 1e9
 MAX_WORD = 256
 
 
-def rebuild(value: Any, where: str, vocabulary: int) -> JsonObject:
-    """Check a model against a program of `vocabulary` ids and rebuild it. Raises FormatError."""
+def rebuild(value: Any, where: str, vocabulary: int) -> tuple[JsonObject, dict[str, int]]:
+    """Check a model against a program of `vocabulary` ids and rebuild it; also every token with its id.
+
+    Raises FormatError.
+    """
     fields = Fields(value, where)
     # Files from before 0.10 of the library leave out WordPiece's type.
     kind = fields.choice("type", ("WordPiece", "Unigram", "BPE", "WordLevel"), default=_untyped(value))
     part: JsonObject = {"type": kind}
     if kind == "Unigram":
         part["vocab"] = pieces = fields.list("vocab", min(vocabulary, MAX_TOKENS))
-        _check_pieces(pieces, f"{where}.vocab")
+        tokens = _check_pieces(pieces, f"{where}.vocab")
         part["unk_id"] = fields.integer("unk_id", 0, len(pieces) - 1)
         part["byte_fallback"] = fields.flag("byte_fallback", default=False)
         fields.done()
-        return part
+        return part, tokens
     part["vocab"] = vocab = fields.raw("vocab")
     _check_vocab(vocab, f"{where}.vocab", vocabulary)
     if kind == "WordPiece":
@@ -45,16 +48,18 @@ def rebuild(value: Any, where: str, vocabulary: int) -> JsonObject:
     else:
         part["unk_token"] = _known(value["unk_token"] if kind == "BPE" else fields.raw("unk_token"), vocab, where)
     fields.done()
-    return part
+    return part, vocab
 
 
-def tokens(model: JsonObject) -> dict[str, int]:
-    """Every token of a rebuilt model with its id."""
-    if model["type"] == "Unigram":
-        pieces: list[Any] = model["vocab"]
-        return dict(zip(map(operator.itemgetter(0), pieces), range(len(pieces)), strict=True))
-    vocab: dict[str, int] = model["vocab"]
-    return vocab
+def build(model: JsonObject) -> Any:
+    """The library's model of a rebuilt one: half the time and memory of having the library read the JSON again."""
+    from tokenizers import models
+
+    settings = {name: value for name, value in model.items() if name != "type" and value is not None}
+    for name, value in settings.items():
+        if isinstance(value, list):  # pieces with their scores, merges
+            settings[name] = list(map(tuple, value))
+    return getattr(models, model["type"])(**settings)
 
 
 _BPE_FLAGS = ("fuse_unk", "byte_fallback", "ignore_merges")
@@ -107,7 +112,8 @@ def _check_vocab(vocab: Any, where: str, vocabulary: int) -> None:
     _check_tokens(vocab, where)
 
 
-def _check_pieces(pieces: list[Any], where: str) -> None:
+def _check_pieces(pieces: list[Any], where: str) -> dict[str, int]:
+    """Each piece with its id, which is its place."""
     if not pieces:
         raise FormatError(f"{where}: empty")
     if set(map(type, pieces)) != {list} or set(map(len, pieces)) != {2}:
@@ -119,9 +125,11 @@ def _check_pieces(pieces: list[Any], where: str) -> None:
     if not set(map(type, scores)) <= {int, float} or not max(map(abs, scores)) <= MAX_SCORE:
         for index, score in enumerate(scores):
             checked_number(score, f"{where}[{index}]", MAX_SCORE)
-    if len(set(names)) != len(names):
+    tokens = dict(zip(names, range(len(names)), strict=True))
+    if len(tokens) != len(names):
         raise FormatError(f"{where}: a piece occurs twice")
     _check_tokens(names, where)
+    return tokens
 
 
 def _check_tokens(names: Any, where: str) -> None:

@@ -11,8 +11,9 @@ and after a text.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import operator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedrt import _tokenizer_models as tokenizer_models
 from embedrt._errors import FormatError, is_library_failure
@@ -27,10 +28,10 @@ MAX_ADDED_TOKENS = 4096
 MAX_ADDED_LENGTH = 256
 MAX_TEMPLATE = 16
 _WHERE = "tokenizer section"
+_NO_MODEL = {"type": "WordLevel", "vocab": {"": 0}, "unk_token": ""}
 
 
-@dataclass(frozen=True)
-class TokenizerParts:
+class TokenizerParts(NamedTuple):
     """A checked tokenizer: rebuilt JSON components, and the ids that stand before and after each text."""
 
     added_tokens: list[JsonObject]
@@ -39,9 +40,6 @@ class TokenizerParts:
     model: JsonObject
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
-    # The section's own text when it says the same as `to_json` would: writing a large vocabulary again takes as
-    # long as reading it.
-    canonical: str | None = None
 
     def to_json(self) -> str:
         """The canonical JSON of the section; `tokenizers.Tokenizer.from_str` accepts it too."""
@@ -63,13 +61,17 @@ class TokenizerParts:
 
     def build(self) -> Tokenizer:
         """The library's tokenizer: without padding, truncation and special ids. Raises FormatError."""
-        from tokenizers import Tokenizer
+        from tokenizers import AddedToken, Tokenizer
 
         try:
-            if self.model["type"] == "WordPiece":
-                tokenizer = self._wordpiece()
-            else:
-                tokenizer = Tokenizer.from_str(self.canonical or self.to_json())
+            # The shell without a vocabulary, then the model: no larger piece of JSON is written or read.
+            shell = {**self._tree(), "added_tokens": [], "post_processor": None, "model": _NO_MODEL}
+            tokenizer = Tokenizer.from_str(json.dumps(shell))
+            tokenizer.model = tokenizer_models.build(self.model)
+            for special, tokens in groupby(self.added_tokens, operator.itemgetter("special")):
+                # All of a kind at once: every call makes the library prepare its search for them again.
+                add = tokenizer.add_special_tokens if special else tokenizer.add_tokens
+                add([AddedToken(**{name: value for name, value in token.items() if name != "id"}) for token in tokens])
         except BaseException as error:
             if is_library_failure(error):
                 raise FormatError(f"{_WHERE}: the tokenizers library refuses it: {error}") from None
@@ -79,34 +81,17 @@ class TokenizerParts:
                 raise FormatError(f"{_WHERE}: the added token {token['content']!r} does not get the id {token['id']}")
         return tokenizer
 
-    def _wordpiece(self) -> Tokenizer:
-        """The same from the parsed vocabulary: half the time and memory of having the library read the JSON again."""
-        from tokenizers import AddedToken, Tokenizer
-        from tokenizers.models import WordPiece
-
-        settings = {name: value for name, value in self.model.items() if name not in ("type", "vocab")}
-        unknown = {self.model["unk_token"]: 0}
-        shell = {**self._tree(), "added_tokens": [], "post_processor": None, "model": {**self.model, "vocab": unknown}}
-        tokenizer = Tokenizer.from_str(json.dumps(shell))
-        tokenizer.model = WordPiece(vocab=self.model["vocab"], **settings)
-        for token in self.added_tokens:
-            flags = {name: value for name, value in token.items() if name not in ("id", "content")}
-            add = tokenizer.add_special_tokens if token["special"] else tokenizer.add_tokens
-            add([AddedToken(token["content"], **flags)])
-        return tokenizer
-
 
 def rebuild(section: bytes, vocabulary: int) -> TokenizerParts:
     """Parse and check a tokenizer section for a program of `vocabulary` ids. Raises FormatError."""
     if len(section) > MAX_BYTES:
         raise FormatError(f"{_WHERE}: {len(section)} bytes, at most {MAX_BYTES} are accepted")
-    parsed = load_object(section, _WHERE)
-    fields = Fields(parsed, _WHERE)
+    fields = Fields(load_object(section, _WHERE), _WHERE)
     fields.optional("version")
     for unused in ("truncation", "padding", "decoder"):
         fields.optional(unused)
-    model = tokenizer_models.rebuild(fields.raw("model"), f"{_WHERE}.model", vocabulary)
-    added = _added_tokens(fields, tokenizer_models.tokens(model), vocabulary)
+    model, known = tokenizer_models.rebuild(fields.raw("model"), f"{_WHERE}.model", vocabulary)
+    added = _added_tokens(fields, known, vocabulary)
     prefix, suffix = _affixes(fields.optional("post_processor"), f"{_WHERE}.post_processor", vocabulary)
     parts = TokenizerParts(
         added_tokens=added,
@@ -117,9 +102,7 @@ def rebuild(section: bytes, vocabulary: int) -> TokenizerParts:
         suffix=suffix,
     )
     fields.done()
-    # Vocabularies are the same objects on both sides, so this comparison costs next to nothing. Python takes 1, 1.0
-    # and True for equal; the checks above have settled every type.
-    return replace(parts, canonical=section.decode()) if parts._tree() == parsed else parts
+    return parts
 
 
 def _added_tokens(fields: Fields, known: dict[str, int], vocabulary: int) -> list[JsonObject]:

@@ -36,9 +36,8 @@ there hard. That is the definition of its tokens, not an approximation of others
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from embedrt._json import JsonObject
 from embedrt._tokenizer_parts import components
@@ -46,18 +45,17 @@ from embedrt._tokenizer_schema import TokenizerParts
 
 MAX_CHARACTERS = 1 << 20
 
-_ASCII_ENDS = " \t\n\r" + string.punctuation.replace("_", "")
+_ASCII_ENDS = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~"
 _IDEOGRAPHS = ("\u4e00", "\u9fff")
 _KNOWN_SPLITS = (("Isolated", False), ("Removed", True))
 # Greedy, so that the last boundary of the window is found first.
-_WORD_END = re.compile(r"(?s:.*)(?<=[!-~])(?= )")
+_WORD_END = r"(?s:.*)(?<=[!-~])(?= )"
 
 
-@dataclass(frozen=True)
-class Window:
-    """Cuts texts for one tokenizer; `boundary` is None where no place is provably safe."""
+class Window(NamedTuple):
+    """Cuts texts for one tokenizer; `boundary` is a pattern, None where no place is provably safe."""
 
-    boundary: re.Pattern[str] | None
+    boundary: str | None
 
     def cut(self, text: str, size: int) -> int:
         """The length of the longest safe head of at most `size` characters, or of a wider window that has one.
@@ -69,7 +67,8 @@ class Window:
             if size >= len(text):
                 return len(text)
             # One more character, since the boundary looks at what follows the cut.
-            found = self.boundary.match(text, 0, size + 1) if self.boundary else None
+            # Compiled here and kept by `re`: few processes ever have a text that is long enough to be cut.
+            found = re.compile(self.boundary).match(text, 0, size + 1) if self.boundary else None
             if found and found.end() > 0:
                 return found.end()
             if size == MAX_CHARACTERS:
@@ -94,7 +93,7 @@ def cut_rule(parts: TokenizerParts, normalize: Callable[[str], str]) -> Window:
         isolated = bool(normalizers) and normalizers[0]["handle_chinese_chars"]
         if isolated and not any(first <= c <= last for c in contents) and not any(t["single_word"] for t in tokens):
             ends += f"{first}-{last}"
-        return Window(re.compile(f"(?s:.*)(?=[{ends}])"))
+        return Window(f"(?s:.*)(?=[{ends}])")
     splitter = next((part for part in pre_tokenizers if part["type"] not in ("Digits", "Punctuation")), None)
     if splitter is None or not _ends_before_space(splitter) or not all(map(_leaves_spaces, normalizers)):
         return Window(None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import tiny_tokenizers
@@ -21,6 +23,21 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def model(model_path: pathlib.Path) -> Iterator[embedrt.Model]:
     with embedrt.load(model_path, threads=2) as loaded:
         yield loaded
+
+
+@pytest.fixture
+def threads_left() -> Iterator[Callable[[], int]]:
+    """Counts the threads of Python code that the test has started and that do not end; there must be none at last."""
+    before = sys._current_frames().keys()
+
+    def count() -> int:
+        end = time.monotonic() + 0.05  # one that has done its work may still be ending
+        while (left := len(sys._current_frames().keys() - before)) and time.monotonic() < end:
+            time.sleep(0.001)
+        return left
+
+    yield count
+    assert count() == 0
 
 
 @pytest.fixture(params=sorted(tiny_tokenizers.FAMILIES))

@@ -53,7 +53,7 @@ def test_a_map_that_works() -> None:
     assert normalizer is not None and normalizer.normalize_str("abc") == "xyéc"
     assert json.loads(parts.to_json())["normalizer"] == definition(text)["normalizer"]
     reference = Tokenizer.from_str(section.decode())
-    tokenizer = TextTokenizer(section, 200, 1)
+    tokenizer = TextTokenizer(section, 200)
     text = "hello a the b. world " * 2000
     reference.enable_truncation(16)
     assert tokenizer.encode([text], [tokenizer.head(text, 16)], 16).ids.tolist() == reference.encode(text).ids
@@ -110,7 +110,7 @@ def test_damaged_maps_never_panic() -> None:
         for _ in range(rng.choice((1, 2, 5))):
             damaged[rng.choice(used)] ^= 1 << rng.randrange(8)
         try:
-            tokenizer = TextTokenizer(tiny_tokenizers.as_bytes(definition(base64.b64encode(damaged).decode())), 200, 1)
+            tokenizer = TextTokenizer(tiny_tokenizers.as_bytes(definition(base64.b64encode(damaged).decode())), 200)
         except FormatError:
             continue
         accepted += 1

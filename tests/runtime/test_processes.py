@@ -75,7 +75,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 def test_an_interrupt_ends_encode_and_the_model_goes_on(model_path: pathlib.Path) -> None:
     code = """
-import sys, embedrt
+import sys, time, embedrt
 model = embedrt.load(sys.argv[1], threads=2)
 texts = ["hello world the password"] * 20_000
 print("ready", flush=True)
@@ -83,7 +83,9 @@ try:
     while True:
         model.encode(texts)
 except KeyboardInterrupt:
-    print(model.encode("hello").shape)
+    vector = model.encode("hello")
+    time.sleep(0.01)  # less than a chunk takes; a thread that has done its work may still be ending
+    print(vector.shape, len(sys._current_frames()))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(model_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -93,7 +95,63 @@ except KeyboardInterrupt:
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert out == "(20,)\n", err
+    assert out == "(20,) 1\n", err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_threads_are_those_that_were_asked_for(model_path: pathlib.Path, threads: int) -> None:
+    code = """
+import os, sys, time, embedrt
+from embedrt import _core
+from embedrt._tokenize import TextTokenizer
+
+count = lambda: len(os.listdir("/proc/self/task"))
+_core.default_threads = lambda: 64  # where all CPUs are asked for, the tokenizers library uses its own as well
+model = embedrt.load(sys.argv[1], threads=int(sys.argv[2]))
+before, most = count(), 0  # NumPy's BLAS may have its own
+tokenise = TextTokenizer.encode
+
+def watched(self, *arguments, **options):
+    global most
+    batch = tokenise(self, *arguments, **options)
+    most = max(most, count())
+    return batch
+
+TextTokenizer.encode = watched
+model.encode(["hello world the password"] * 20_000)
+time.sleep(0.1)  # a thread that has ended stands in /proc for a moment more
+print(most - before, count() - before)
+"""
+    during, after = map(int, run_python(code, model_path, threads).stdout.split())
+    assert after == threads - 1  # the core keeps its own, asleep
+    # One more tokenises ahead where there are several; none where one is to do everything.
+    assert during == (0 if threads == 1 else threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_idle_process_costs_nothing(model_path: pathlib.Path, threads: int) -> None:
+    code = """
+import sys, time, embedrt
+model = embedrt.load(sys.argv[1], threads=int(sys.argv[2]))
+model.encode(["hello world the password"] * 2_000)
+before = time.process_time()
+time.sleep(1)
+print(time.process_time() - before)
+"""
+    # Seconds of CPU, of all threads; one that spins would take a whole one.
+    assert float(run_python(code, model_path, threads).stdout) < 0.020
+
+
+def test_encoding_while_the_interpreter_ends(model_path: pathlib.Path) -> None:
+    """Newer versions of Python start no threads by then."""
+    code = """
+import atexit, sys, embedrt
+model = embedrt.load(sys.argv[1], threads=2)
+atexit.register(lambda: print(model.encode(["hello world the password"] * 2_000).shape))
+"""
+    done = run_python(code, model_path)
+    assert done.stdout == "(2000, 20)\n", done.stderr
 
 
 def test_importing_the_runtime_brings_in_no_converter(model_path: pathlib.Path) -> None:
@@ -109,19 +167,20 @@ print(sorted(roots & {"torch", "onnx", "onnxruntime", "transformers", "safetenso
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_memory_does_not_grow_with_the_batch(model_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_memory_does_not_grow_with_the_batch(model_path: pathlib.Path, threads: int) -> None:
     resource = pytest.importorskip("resource")
     assert resource
     code = """
 import resource, sys, embedrt
-model = embedrt.load(sys.argv[1], threads=1)
+model = embedrt.load(sys.argv[1], threads=int(sys.argv[2]))
 text = "hello world the password unable " * 4
-model.encode([text] * 2_000)
+model.encode([text] * 4_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 model.encode([text] * 40_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    done = run_python(code, model_path)
+    done = run_python(code, model_path, threads)
     # 3 MB of vectors, 1 MB of references to one text; the encodings of all texts at once would be a hundred.
     assert int(done.stdout) * 1024 < 10e6, done.stdout + done.stderr
 

@@ -33,8 +33,8 @@ def library(definition: tiny_tokenizers.Definition) -> Tokenizer:
     return tokenizer
 
 
-def tokenizer_of(definition: tiny_tokenizers.Definition, threads: int = 1) -> TextTokenizer:
-    return TextTokenizer(tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition), threads)
+def tokenizer_of(definition: tiny_tokenizers.Definition) -> TextTokenizer:
+    return TextTokenizer(tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition))
 
 
 def ids(tokenizer: TextTokenizer, text: str, limit: int) -> list[int]:
@@ -85,11 +85,10 @@ VARIANTS["normalized_tokens"]["added_tokens"][0]["id"] = VARIANTS["normalized_to
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
-@pytest.mark.parametrize("threads", [1, 2])
 @RELAXED
 @given(texts=st.lists(TEXTS, max_size=4), limit=st.integers(2, 30))
-def test_ids_are_the_librarys(name: str, threads: int, texts: list[str], limit: int) -> None:
-    tokenizer = _cached(name, threads)
+def test_ids_are_the_librarys(name: str, texts: list[str], limit: int) -> None:
+    tokenizer = _cached(name)
     reference = _reference(name)
     batch = tokenizer.encode(texts, [tokenizer.head(text, limit) for text in texts], limit)
     reference.enable_truncation(limit)
@@ -117,7 +116,7 @@ def test_every_cut_keeps_the_first_tokens(name: str, text: str, size: int) -> No
 @RELAXED
 @given(text=TEXTS, limit=st.integers(2, 12))
 def test_widening_finds_the_same_tokens(name: str, text: str, limit: int) -> None:
-    tokenizer = _cached(name, 1)
+    tokenizer = _cached(name)
     reference = _reference(name)
     reference.enable_truncation(limit)
     want = reference.encode(clean(text)).ids
@@ -161,7 +160,7 @@ def test_no_cut_where_none_is_proven(change: tiny_tokenizers.Definition) -> None
 
 @pytest.mark.parametrize("name", sorted(tiny_tokenizers.FAMILIES))
 def test_huge_texts_give_the_first_tokens(name: str) -> None:
-    tokenizer = _cached(name, 1)
+    tokenizer = _cached(name)
     reference = _reference(name)
     for text in ("hello, the world. " * 20_000, "中文" * 40_000 + " hello", " \n" * 40_000 + "hello world"):
         reference.enable_truncation(20)
@@ -173,7 +172,7 @@ def test_huge_texts_give_the_first_tokens(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(tiny_tokenizers.FAMILIES))
 @pytest.mark.parametrize("text", ["a" * 10_000_000, "a b " * 2_500_000, " " * 10_000_000], ids=["a", "words", "spaces"])
 def test_ten_million_characters_take_bounded_time_and_memory(name: str, text: str) -> None:
-    tokenizer = _cached(name, 1)
+    tokenizer = _cached(name)
     start = time.perf_counter()
     tracemalloc.start()
     found = ids(tokenizer, text, 16)
@@ -188,7 +187,7 @@ def test_ten_million_characters_take_bounded_time_and_memory(name: str, text: st
 
 
 def test_counting_what_was_cut() -> None:
-    tokenizer = _cached("word_piece", 1)
+    tokenizer = _cached("word_piece")
 
     def found(text: str) -> int:
         return tokenizer.encode([text], [tokenizer.head(text, 16, counted=True)], 16).found[0]
@@ -207,13 +206,13 @@ def test_letters_of_the_proof() -> None:
         assert pieces[0] == "a" and pieces[-1] == "b"
 
 
-_CACHE: dict[tuple[str, int], TextTokenizer] = {}
+_CACHE: dict[str, TextTokenizer] = {}
 
 
-def _cached(name: str, threads: int) -> TextTokenizer:
-    if (name, threads) not in _CACHE:
-        _CACHE[name, threads] = tokenizer_of(VARIANTS[name], threads)
-    return _CACHE[name, threads]
+def _cached(name: str) -> TextTokenizer:
+    if name not in _CACHE:
+        _CACHE[name] = tokenizer_of(VARIANTS[name])
+    return _CACHE[name]
 
 
 def _reference(name: str) -> Tokenizer:
@@ -221,4 +220,4 @@ def _reference(name: str) -> Tokenizer:
 
 
 def _window(name: str) -> Window:
-    return _cached(name, 1)._window
+    return _cached(name)._window

@@ -85,7 +85,7 @@ def damage_bytes(section: bytes, rng: random.Random) -> bytes:
 def check(section: bytes, vocabulary: int) -> bool:
     """Whether the section was accepted; anything but FormatError, or a tokenizer that misbehaves, fails."""
     try:
-        tokenizer = TextTokenizer(section, vocabulary, 1)
+        tokenizer = TextTokenizer(section, vocabulary)
     except FormatError as error:
         assert str(error).startswith("tokenizer section")
         return False

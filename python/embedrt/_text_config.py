@@ -1,0 +1,51 @@
+"""The sections of a model file that are read as they are: what happens to a text, and notes about the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from embedrt._errors import FormatError
+from embedrt._json import Fields, checked_text, load_object
+
+MAX_PROMPTS = 64
+MAX_PROMPT = 16_384
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
+
+class TextConfig(NamedTuple):
+    """The file's `text` section: what happens to a text before the program sees its ids."""
+
+    max_tokens: int
+    prompts: Mapping[str, str] = MappingProxyType({})
+    default_prompt_name: str | None = None
+    similarity: str = "cosine"
+
+
+def parse_text_config(section: bytes | None, program_max_tokens: int) -> TextConfig:
+    """Read the `text` section; without one, the program's limit and no prompts. Raises FormatError."""
+    where = "text section"
+    if section is None:
+        return TextConfig(program_max_tokens)
+    fields = Fields(load_object(section, where, max_depth=32), where)
+    max_tokens = fields.integer("max_tokens", 1, program_max_tokens)
+    prompts = fields.optional("prompts", {})
+    if not isinstance(prompts, dict) or len(prompts) > MAX_PROMPTS:
+        raise FormatError(f"{where}.prompts: expected an object of at most {MAX_PROMPTS} prompts")
+    for name, prompt in prompts.items():
+        checked_text(name, f"{where}.prompts: a name", MAX_PROMPT)
+        checked_text(prompt, f"{where}.prompts[{name!r}]", MAX_PROMPT)
+    default = fields.optional("default_prompt_name")
+    if default is not None and (not isinstance(default, str) or default not in prompts):
+        raise FormatError(f"{where}.default_prompt_name: there is no prompt {str(default)[:60]!r}")
+    similarity = fields.choice("similarity", SIMILARITIES, default="cosine")
+    if not fields.flag("include_prompt", default=True):
+        raise FormatError(f"{where}.include_prompt: false is not supported by this version")
+    fields.done()
+    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity)
+
+
+def parse_notes(section: bytes | None, where: str) -> Mapping[str, Any]:
+    """Read a section that only informs (`about`, `report`); empty when there is none. Raises FormatError."""
+    return MappingProxyType({} if section is None else load_object(section, where, max_depth=32))
