@@ -7,6 +7,7 @@ import argparse
 import pytest
 
 from embedrt_bench import cli, workloads
+from embedrt_bench.errors import BenchError
 from embedrt_bench.plan import PARTS
 
 
@@ -31,10 +32,14 @@ def test_lists_are_comma_separated() -> None:
     assert (args.workloads, args.parts) == (["short", "128"], ["fresh"])
 
 
+def test_several_peers() -> None:
+    assert parse("--against", "onnxruntime,openvino").against == ["onnxruntime", "openvino"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--against", "nothing"), "no 'nothing': there are onnxruntime"),
+        (("--against", "nothing"), "no 'nothing': there are onnxruntime, openvino"),
         (("--threads", "0"), "'0' is not a positive number"),
         (("--rounds", "many"), "'many' is not a positive number"),
         (("--workloads", "short,64"), "no '64'"),
@@ -46,3 +51,9 @@ def test_wrong_arguments_are_named(
     with pytest.raises(SystemExit):
         parse(*arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_peak_is_of_the_machine_and_not_of_a_model() -> None:
+    assert not parse().peak
+    with pytest.raises(BenchError, match=r"leave m\.embedrt out"):
+        cli.run(parse("--peak", "m.embedrt"))

@@ -28,6 +28,24 @@ def test_a_data_folder(data: Path) -> None:
     assert [score for _, _, score in corpus.pairs] == [4.5, 1.0]
 
 
+def test_calibration_texts_are_not_measured(data: Path) -> None:
+    questions = [f"question {i}" for i in range(6000)]
+    (data / "banking77" / "train.csv").write_text("\n".join(["text,category", *(f"{q},c" for q in questions)]), "utf-8")
+    corpus = texts.corpus(data)
+    used = " ".join(corpus.calibration).split("question ")[1:]
+    assert len(corpus.calibration) == 300
+    assert len(set(used)) > 1000
+    assert not {f"question {number.strip()}" for number in used} & set(corpus.longer)
+
+
+def test_synthetic_calibration_texts_are_not_measured() -> None:
+    corpus = texts.synthetic()
+    sentences = {f"{sentence}." for text in corpus.calibration for sentence in text.rstrip(".").split(". ")}
+    assert len(sentences) > 1000
+    assert not sentences & set(corpus.sentences)
+    assert texts.synthetic().calibration == corpus.calibration
+
+
 def test_a_folder_without_a_file_is_refused_by_name(data: Path) -> None:
     (data / "banking77" / "train.csv").unlink()
     with pytest.raises(BenchError, match=r"has no banking77/train\.csv"):

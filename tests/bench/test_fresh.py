@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from embedrt_bench import child, fresh
+from embedrt_bench import child, fresh, fresh_process
 from embedrt_bench.engines import Contestant, floor
 from embedrt_bench.errors import BenchError
+from embedrt_convert import writer
+from embedrt_convert.builder import IDS, Program
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
@@ -37,6 +40,18 @@ def test_growth(starter: Contestant, monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = fresh.measure_growth([starter], ["a", "b a"], threads=1, max_tokens=8)
     assert row["texts"] == 50
     assert row["peak_rss"] >= row["after"] > 0
+    assert 0 <= row["idle_cpu_seconds"] < fresh_process.IDLE_SECONDS
+
+
+def test_stages(tokenizer_file: Path, tmp_path: Path) -> None:
+    program = Program(vocabulary=6, max_tokens=16)
+    tokens = program.op("lookup", IDS, name="words", table=np.ones((6, 4), np.float32), index="token")
+    program.outputs["sentence_embedding"] = program.op("pool", tokens, kind="mean")
+    tokenizer = writer.section(writer.TOKENIZER, tokenizer_file.read_bytes())
+    writer.write(tmp_path / "a.embedrt", [*writer.program_sections(program), tokenizer])
+    stages = fresh.measure_stages(str(tmp_path / "a.embedrt"), "a b", threads=1, rounds=2)
+    assert [*stages][0::7] == ["Python", "encode"]
+    assert all(0 < milliseconds < 60_000 for milliseconds in stages.values())
 
 
 def test_calls_cover_the_total_and_repeat() -> None:
@@ -44,6 +59,13 @@ def test_calls_cover_the_total_and_repeat() -> None:
     assert sum(map(len, calls)) == 1000
     assert {number for call in calls for number in call} == set(range(10))
     assert calls == fresh.draw_calls(10, 1000)
+
+
+def test_a_model_is_a_file_or_a_folder_of_files(tmp_path: Path) -> None:
+    (tmp_path / "graph").write_bytes(b"123")
+    (tmp_path / "weights").write_bytes(b"45")
+    assert fresh.model_bytes(tmp_path / "graph") == 3
+    assert fresh.model_bytes(tmp_path) == 5
 
 
 def test_a_child_that_fails_is_an_error(starter: Contestant) -> None:
@@ -64,4 +86,13 @@ def test_a_peers_process_imports_neither_embedrt_nor_the_exporters() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout))
-    assert not loaded & {"embedrt", "embedrt_convert", "torch", "transformers", "onnx", "onnxruntime", "statistics"}
+    assert not loaded & {
+        "embedrt",
+        "embedrt_convert",
+        "torch",
+        "transformers",
+        "onnx",
+        "onnxruntime",
+        "openvino",
+        "statistics",
+    }

@@ -26,6 +26,7 @@ def plan(tokenizer: Path, parts: tuple[str, ...] = PARTS) -> Plan:
         rounds=2,
         max_tokens=512,
         data=None,
+        work=lambda tokens: 1000 * tokens + tokens * tokens,
     )
 
 
@@ -34,10 +35,12 @@ def test_everything_that_the_json_holds(tokenizer_file: Path) -> None:
     result: dict[str, Any] = json.loads(json.dumps(plan(tokenizer_file).measure()))
     assert "synthetic" in result["texts"]
     assert [(c["name"], c["rival"]) for c in result["contestants"]] == [("ours", False), ("peer", True)]
-    assert [(w["name"], w["texts"], w["tokens"]) for w in result["workloads"]] == [
-        ("query", 1, 9),
-        ("128", 128, 16_384),
+    assert [(w["name"], w["texts"], w["tokens"], w["multiply_adds"]) for w in result["workloads"]] == [
+        ("query", 1, 9, 9_081),
+        ("128", 128, 16_384, 128 * (128_000 + 16_384)),
     ]
+    assert [row["threads"] for row in result["peaks"]] == [1, 2]
+    assert all(row["int8_dot"] > 1e6 for row in result["peaks"])
     runs = [(r["threads"], r["workload"], r["contestant"], r["batch_size"]) for r in result["throughput"]]
     # One text makes one batch, so the larger batch size is not run on the query.
     each = [("query", "ours", 0), ("query", "peer", 8), ("128", "ours", 0), ("128", "peer", 8), ("128", "peer", 32)]
@@ -55,6 +58,7 @@ def test_everything_that_the_json_holds(tokenizer_file: Path) -> None:
 def test_parts_that_were_not_asked_for_are_not_measured(tokenizer_file: Path) -> None:
     result = plan(tokenizer_file, parts=("quality",)).measure()
     assert result["throughput"] == result["starts"] == result["growth"] == []
+    assert result["stages"] == {}
     assert len(result["quality"]) == 3
 
 

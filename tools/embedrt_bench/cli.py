@@ -9,7 +9,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from embedrt_bench import checkpoint as checkpoints
-from embedrt_bench import child, engines, machine, report, sources, texts, workloads
+from embedrt_bench import child, engines, machine, peak, report, sources, texts, workloads
+from embedrt_bench.errors import BenchError
 from embedrt_bench.plan import PARTS, Plan
 
 DESCRIPTION = """\
@@ -70,54 +71,83 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="real texts (default: the folder EMBEDRT_BENCH_DATA, else synthetic texts)",
     )
+    parser.add_argument(
+        "--peak", action="store_true", help="measure only what this machine's CPU can do at most; takes no MODEL"
+    )
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write everything measured here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure as `args` say; tables go to the standard output, progress to the standard error. Raises EmbedrtError."""
-    result = measure(args)
+    result = measure_peaks(args) if args.peak else measure(args)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(report.markdown(result), end="")
+    print(peak.markdown(result) if args.peak else report.markdown(result), end="")
     return 0
+
+
+def measure_peaks(args: argparse.Namespace) -> report.Result:
+    """The ceilings alone, as the JSON has them."""
+    if args.model is not None:
+        raise BenchError(f"--peak measures this machine and no model; leave {args.model} out")
+    return {**_header(), "peaks": peak.measure(_threads(args), args.rounds)}
 
 
 def measure(args: argparse.Namespace) -> report.Result:
     """Everything that `args` ask for, as the JSON has it."""
     # Here and not above: engines may need packages that `embedrt bench --help` does not.
     import embedrt
-    from embedrt import _core
     from embedrt_bench.engines.embedrt import contestant as our_contestant
+    from embedrt_bench.engines.embedrt import work_of
     from embedrt_bench.engines.onnxruntime import reference as reference_of
 
     path = model_file(args.model)
     model = embedrt.load(path)
     source = sources.source_of(args.checkpoint, args.model, str(model.info.about["source"]))
     cache = sources.cache_folder()
+    data = texts.find(args.data)
     with sources.checkpoint_folder(source) as folder:
         checkpoint = checkpoints.read(folder)
-        peers = [engines.engine(name).prepare(checkpoint, cache) for name in args.against]
+        calibration = texts.corpus(data).calibration
+        peers = [engines.engine(name).prepare(checkpoint, cache, calibration) for name in args.against]
         reference = reference_of(checkpoint, cache)
-    ours = our_contestant(path, str(model.info.report["quantisation"]))
+    quantisation = str(model.info.report["quantisation"])
+    ours = our_contestant(path, quantisation)
     plan = Plan(
         contestants=[ours, *(contestant for variants in peers for contestant in variants)],
         rivals=[variants[0].name for variants in peers],
         reference=reference,
         tokenizer=pathlib.Path(reference.options["tokenizer"]),
-        threads=args.threads or sorted({1, _core.default_threads()}),
+        threads=_threads(args),
         workloads=args.workloads,
         parts=args.parts,
         rounds=args.rounds,
         max_tokens=min(_MAX_TOKENS, checkpoint.positions),
-        data=texts.find(args.data),
+        data=data,
+        work=work_of(path) if quantisation == "int8" else None,
     )
+    return {
+        **_header(),
+        "model": {"name": path.name, "fingerprint": model.fingerprint, "source": source},
+        **plan.measure(),
+    }
+
+
+def _header() -> report.Result:
+    """What every result begins with."""
+    from embedrt import _core
+
     return {
         "schema": report.SCHEMA,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.describe(_core.isa()),
-        "model": {"name": path.name, "fingerprint": model.fingerprint, "source": source},
-        **plan.measure(),
     }
+
+
+def _threads(args: argparse.Namespace) -> list[int]:
+    from embedrt import _core
+
+    return args.threads or sorted({1, _core.default_threads()})
 
 
 def model_file(model: str | None) -> pathlib.Path:

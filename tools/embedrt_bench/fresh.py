@@ -39,16 +39,35 @@ def measure_starts(
             "best_milliseconds": min(times[contestant.name]),
             "median_milliseconds": median(times[contestant.name]),
             "peak_rss_bytes": int(median(peaks[contestant.name])),
-            "file_bytes": Path(contestant.model).stat().st_size,
+            "file_bytes": model_bytes(Path(contestant.model)),
         }
         for contestant in contestants
     ]
 
 
+def model_bytes(model: Path) -> int:
+    """The size of a model's file, or of its folder's files together."""
+    return sum(file.stat().st_size for file in (model.iterdir() if model.is_dir() else [model]))
+
+
+def measure_stages(model: str, query: str, threads: int, rounds: int) -> dict[str, float]:
+    """Least milliseconds of each stage of embedrt's own start, in order; not the stages of one and the same start."""
+    child.say("stages of a start")
+    starts = []
+    # As above, the first round only warms up.
+    for _ in range(rounds + 1):
+        job = {"model": model, "query": query, "threads": threads, "started": time.monotonic()}
+        starts.append(child.run("start_stages", job, threads))
+    return {stage: min(start[stage] for start in starts[1:]) for stage in starts[0]}
+
+
 def measure_growth(
     contestants: Sequence[Contestant], texts: Sequence[str], threads: int, max_tokens: int
 ) -> list[dict[str, Any]]:
-    """Resident bytes before and after 10,000 of `texts` in calls of many sizes, after a warm-up over all of them."""
+    """Resident bytes before and after 10,000 of `texts` in calls of many sizes, after a warm-up over all of them.
+
+    And the CPU time that an idle process takes afterwards.
+    """
     calls = draw_calls(len(texts), GROWTH_TEXTS)
     rows = []
     for contestant in contestants:

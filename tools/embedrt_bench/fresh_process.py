@@ -14,6 +14,8 @@ from typing import Any
 from embedrt_bench import engines
 from embedrt_bench.engines import Contestant, Encoder
 
+IDLE_SECONDS = 2.0
+
 
 def main() -> None:
     """Reads a job from stdin, writes the measurements to stdout; see fresh.py."""
@@ -25,6 +27,7 @@ def main() -> None:
     result: dict[str, Any] = {"ready": time.monotonic(), "peak_rss": peak_rss()}
     if job["texts"]:
         result["growth"] = growth(encoder, contestant.batch_sizes[-1], job["texts"], job["calls"])
+        result["growth"]["idle_cpu_seconds"] = idle_cpu(encoder, job["query"])
     print(json.dumps(result))
 
 
@@ -36,6 +39,14 @@ def growth(encoder: Encoder, batch_size: int, texts: list[str], calls: list[list
     for call in calls:
         encoder.encode([texts[i] for i in call], batch_size)
     return {"texts": sum(map(len, calls)), "before": before, "after": resident(), "peak_rss": peak_rss()}
+
+
+def idle_cpu(encoder: Encoder, query: str) -> float:
+    """CPU seconds of this process, all its threads, in the `IDLE_SECONDS` after one query."""
+    encoder.encode([query], 1)
+    before = time.process_time()
+    time.sleep(IDLE_SECONDS)
+    return time.process_time() - before
 
 
 def peak_rss() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ _GROWTH_TEXTS = 1000  # different ones, drawn from again and again
 
 @dataclass(frozen=True)
 class Plan:
-    """`contestants[0]` is embedrt; `rivals` are the names of the peers' variants that it is compared with."""
+    """`contestants[0]` is embedrt; `rivals` are the names of the peers' variants that it is compared with.
+
+    `work` gives embedrt's multiply-adds of bytes for a text of so many tokens; None for a model that is not int8.
+    """
 
     contestants: Sequence[Contestant]
     rivals: Sequence[str]
@@ -32,6 +35,7 @@ class Plan:
     rounds: int
     max_tokens: int
     data: Path | None
+    work: Callable[[int], int] | None
 
     def measure(self) -> dict[str, Any]:
         """The measured part of the result."""
@@ -43,21 +47,26 @@ class Plan:
         result: dict[str, Any] = {
             "texts": texts.label,
             "contestants": [self._summary(contestant) for contestant in self.contestants],
-            "workloads": [_workload_summary(load) for load in loads],
+            "workloads": [_workload_summary(load, self.work) for load in loads],
             "throughput": [],
+            "peaks": [],
             "starts": [],
+            "stages": {},
             "growth": [],
             "quality": [],
         }
         if "throughput" in self.parts:
             for threads in self.threads:
-                rows = throughput.measure(self.contestants, loads, threads, self.rounds, self.max_tokens)
+                rows, peak = throughput.measure(self.contestants, loads, threads, self.rounds, self.max_tokens)
                 result["throughput"] += rows
+                result["peaks"].append({"threads": threads, "int8_dot": peak})
         if "fresh" in self.parts:
             child.say("fresh processes")
             query = workloads.exactly(workloads.QUERY_TOKENS, 1, texts.sentences, count)[0]
             starters = [*self.contestants, floor.contestant(str(self.tokenizer))]
             result["starts"] = fresh.measure_starts(starters, query, most, _FRESH_ROUNDS, self.max_tokens)
+            if self.contestants[0].engine == "embedrt":
+                result["stages"] = fresh.measure_stages(self.contestants[0].model, query, most, _FRESH_ROUNDS)
         if "growth" in self.parts:
             lengths = workloads.mixed(texts, _GROWTH_TEXTS, count)
             result["growth"] = fresh.measure_growth(compared, lengths, most, self.max_tokens)
@@ -87,7 +96,7 @@ def counter(tokenizer: Path) -> workloads.CountTokens:
     return count
 
 
-def _workload_summary(workload: workloads.Workload) -> dict[str, Any]:
+def _workload_summary(workload: workloads.Workload, work: Callable[[int], int] | None) -> dict[str, Any]:
     return {
         "name": workload.name,
         "title": workload.title,
@@ -95,4 +104,5 @@ def _workload_summary(workload: workloads.Workload) -> dict[str, Any]:
         "tokens": sum(workload.tokens),
         "shortest": min(workload.tokens),
         "longest": max(workload.tokens),
+        "multiply_adds": sum(map(work, workload.tokens)) if work else None,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 _QUIET_LOAD = 0.5
 Result = dict[str, Any]
 Row = dict[str, Any]
@@ -22,6 +22,8 @@ def markdown(result: Result) -> str:
         parts.append(sentence)
     if result["starts"]:
         parts.append(_starts(result))
+    if result["stages"]:
+        parts.append(_stages(result))
     if result["quality"]:
         parts.append(_quality(result))
     return "\n\n".join(parts) + "\n"
@@ -45,15 +47,27 @@ def better(rows: Iterable[Row]) -> Row:
     return min(rows, key=lambda row: float(row["best_seconds"]))
 
 
-def _conditions(result: Result) -> str:
-    machine = result["machine"]
+def machine_text(machine: Row) -> str:
+    """A sentence of what was measured on."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    busy = f" Other processes were running (load {machine['load']:.1f}): these times are not to be trusted."
     return (
         f"{machine['cpu']} ({' '.join(machine['flags'])}), {machine['cpus']} CPUs; embedrt runs {machine['isa']}; "
-        f"{machine['system']}, Python {machine['python']}; {versions}. Model {result['model']['name']}, "
-        f"fingerprint {result['model']['fingerprint']}. Texts: {result['texts']}."
-        f"{busy if machine['load'] > _QUIET_LOAD else ''}"
+        f"{machine['system']}, Python {machine['python']}; {versions}."
+    )
+
+
+def busy_text(machine: Row) -> str:
+    """A warning where the machine had something else to do, with a space before it."""
+    if machine["load"] <= _QUIET_LOAD:
+        return ""
+    return f" Other processes were running (load {machine['load']:.1f}): these times are not to be trusted."
+
+
+def _conditions(result: Result) -> str:
+    model = result["model"]
+    return (
+        f"{machine_text(result['machine'])} Model {model['name']}, fingerprint {model['fingerprint']}. "
+        f"Texts: {result['texts']}.{busy_text(result['machine'])}"
     )
 
 
@@ -65,6 +79,8 @@ def _rivals(result: Result) -> list[str]:
 def _throughput(result: Result, threads: int) -> str:
     names = [contestant["name"] for contestant in result["contestants"]]
     rivals = _rivals(result)
+    peak = next(row["int8_dot"] for row in result["peaks"] if row["threads"] == threads)
+    int8 = all(workload["multiply_adds"] is not None for workload in result["workloads"])
     lines = []
     for workload in result["workloads"]:
         name = workload["name"]
@@ -73,9 +89,13 @@ def _throughput(result: Result, threads: int) -> str:
         single = workload["texts"] == 1
         cells = [_milliseconds(row) if single else _rate(row) for row in best.values()]
         ratios = [f"{best[rival]['best_seconds'] / best[names[0]]['best_seconds']:.2f}×" for rival in rivals]
-        lines.append([workload["title"] + (", ms" if single else ""), *cells, *ratios])
+        fraction = [f"{workload['multiply_adds'] / best[names[0]]['best_seconds'] / peak:.1%}"] if int8 else []
+        lines.append([workload["title"] + (", ms" if single else ""), *cells, *ratios, *fraction])
     header = [f"tokens/s, {threads} thread{'s' if threads > 1 else ''}", *names, *(f"beside {r}" for r in rivals)]
     note = "In parentheses the better batch size. A ratio above 1 means that embedrt is faster."
+    if int8:
+        header.append("of int8 peak")
+        note += f" The peak: {peak / 1e9:,.0f} G multiply-adds a second, by the instruction alone."
     return f"{table(header, lines)}\n\n{note}"
 
 
@@ -96,7 +116,12 @@ def _query(result: Result) -> str:
         return ""
     best = [better(r for r in rows if r["contestant"] == c["name"]) for c in result["contestants"]]
     times = "; ".join(f"{row['contestant']} {_milliseconds(row)} ms (threads: {row['threads']})" for row in best)
-    return f"One query, each at its better thread count: {times}."
+    ours, peer = best[0], better(best[1:])
+    ratio = f"{peer['best_seconds'] / ours['best_seconds']:.2f}×"
+    return (
+        f"One query, each at its better thread count: {times}. "
+        f"{ours['contestant']} beside the fastest peer, {peer['contestant']}: {ratio}."
+    )
 
 
 def _starts(result: Result) -> str:
@@ -116,6 +141,7 @@ def _starts(result: Result) -> str:
                 "" if row is floor else _megabytes(row["file_bytes"]),
                 _megabytes(grown["after"] - grown["before"]) if grown else "",
                 _megabytes(grown["peak_rss"]) if grown else "",
+                f"{1e3 * grown['idle_cpu_seconds']:.1f}" if grown else "",
             ]
         )
     texts = next((f"{row['texts']:,}" for row in result["growth"]), "")
@@ -127,8 +153,14 @@ def _starts(result: Result) -> str:
         "model file, MB",
         f"growth over {texts} texts, MB" if texts else "growth, MB",
         "peak RSS then, MB",
+        "CPU in 2 s idle, ms",
     ]
     return "\n\n".join([table(header, lines), *(_fractions(result, rival) for rival in _rivals(result))])
+
+
+def _stages(result: Result) -> str:
+    lines = [[stage, f"{milliseconds:.1f}"] for stage, milliseconds in result["stages"].items()]
+    return table([f"stages of {result['contestants'][0]['name']}'s start", "ms"], lines)
 
 
 def _fractions(result: Result, rival: str) -> str:

@@ -18,6 +18,8 @@ _CRANFIELD = "cranfield/cran.all.1400.xml"  # <text> elements
 _SYNTHETIC_SENTENCES = 3000
 _SYNTHETIC_ABSTRACTS = 1000
 _QUESTIONS = 2000
+_CALIBRATION = 300
+_SEED = 20240229
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Corpus:
     sentences: list[str]
     longer: list[str]  # questions and abstracts: with the sentences, the lengths of real traffic
     pairs: list[tuple[str, str, float]]
+    calibration: list[str]  # for engines that calibrate: one sentence to many, none of them among the texts above
 
 
 def find(data: Path | None) -> Path | None:
@@ -54,12 +57,15 @@ def _read(data: Path) -> Corpus:
     # The collection is not well-formed XML: stray ampersands and no root.
     documents = re.findall(r"<text>(.*?)</text>", (data / _CRANFIELD).read_text(encoding="utf-8"), re.DOTALL)
     abstracts = [" ".join(document.split()) for document in documents]
+    # The questions are sorted by class: every so many, for all classes.
+    step = max(1, len(questions) // _QUESTIONS)
+    others = [question for i, question in enumerate(questions) if i % step != 0]
     return Corpus(
         label="STS-B dev, banking77, Cranfield",
         sentences=[sentence for first, second, _ in pairs for sentence in (first, second)],
-        # The questions are sorted by class: every so many, for all classes.
-        longer=[*questions[:: max(1, len(questions) // _QUESTIONS)], *filter(None, abstracts)],
+        longer=[*questions[::step], *filter(None, abstracts)],
         pairs=pairs,
+        calibration=_join(others or synthetic().sentences),
     )
 
 
@@ -76,8 +82,7 @@ because does part
 
 def synthetic() -> Corpus:
     """Sentences and abstracts of common words; the same on every call and machine."""
-    source = random.Random(20240229)
-
+    source = random.Random(_SEED)
     words = _WORDS.split()
 
     def sentence(length: int) -> str:
@@ -88,4 +93,11 @@ def synthetic() -> Corpus:
         " ".join(sentence(source.randint(10, 30)) for _ in range(source.randint(2, 22)))
         for _ in range(_SYNTHETIC_ABSTRACTS)
     ]
-    return Corpus("synthetic texts of common words", sentences, abstracts, [])
+    others = [sentence(source.randint(5, 24)) for _ in range(_SYNTHETIC_SENTENCES)]
+    return Corpus("synthetic texts of common words", sentences, abstracts, [], _join(others))
+
+
+def _join(sentences: list[str]) -> list[str]:
+    """300 texts of 1 to 20 of the sentences, drawn at random: of about 10 to 300 tokens."""
+    source = random.Random(_SEED)
+    return [" ".join(source.choices(sentences, k=1 + number % 20)) for number in range(_CALIBRATION)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from embedrt import _core
 from embedrt_bench import child, engines, harness
 from embedrt_bench.engines import Contestant, Encoder
 from embedrt_bench.harness import Sample
@@ -23,8 +24,8 @@ _SAME_MODEL_COSINE = 0.9
 
 def measure(
     contestants: Sequence[Contestant], workloads: Sequence[Workload], threads: int, rounds: int, max_tokens: int
-) -> list[dict[str, Any]]:
-    """One row for each workload, contestant and batch size."""
+) -> tuple[list[dict[str, Any]], float]:
+    """One row for each workload, contestant and batch size; and the int8 multiply-adds a second that the CPU can do."""
     job = {
         "contestants": contestants,
         "workloads": [{"name": w.name, "title": w.title, "texts": w.texts} for w in workloads],
@@ -34,7 +35,8 @@ def measure(
     }
     tokens = {workload.name: sum(workload.tokens) for workload in workloads}
     # A process of its own for each thread count: thread pools cannot be resized, and one that idles may still spin.
-    return [add_rates(row, tokens[row["workload"]]) for row in child.run("throughput", job, threads)]
+    answer = child.run("throughput", job, threads)
+    return [add_rates(row, tokens[row["workload"]]) for row in answer["rows"]], answer["int8_dot"]
 
 
 def add_rates(row: dict[str, Any], tokens: int) -> dict[str, Any]:
@@ -55,11 +57,12 @@ def main() -> None:
     print(json.dumps(run(json.load(sys.stdin))))
 
 
-def run(job: dict[str, Any]) -> list[dict[str, Any]]:
+def run(job: dict[str, Any]) -> dict[str, Any]:
     """All contestants side by side in this process, workload by workload."""
     contestants = [Contestant(*fields) for fields in job["contestants"]]
     encoders = [engines.load(contestant, job["threads"], job["max_tokens"]) for contestant in contestants]
     rows = []
+    before = int8_peak(job["threads"])
     for workload in job["workloads"]:
         child.say(f"{workload['title']}, threads: {job['threads']}")
         check_agreement(contestants, encoders, workload["texts"])
@@ -80,7 +83,13 @@ def run(job: dict[str, Any]) -> list[dict[str, Any]]:
                     "cpu_seconds": [turn.cpu for turn in turns],
                 }
             )
-    return rows
+    return {"rows": rows, "int8_dot": max(before, int8_peak(job["threads"]))}
+
+
+def int8_peak(threads: int) -> float:
+    """Multiply-adds of bytes a second, of the instruction alone: the conditions are those of the turns."""
+    harness.wait_until_idle()
+    return _core.peak("int8_dot", threads, TURN_SECONDS)
 
 
 def useful_batch_sizes(batch_sizes: Sequence[int], texts: int) -> list[int]:

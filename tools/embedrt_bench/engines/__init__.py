@@ -2,8 +2,9 @@
 
 An engine's module offers two functions:
 
-    prepare(checkpoint, cache) -> list[Contestant]
+    prepare(checkpoint, cache, calibration) -> list[Contestant]
         Slow and cached. Makes the engine's own model files from a checkpoint; the variant to be compared with first.
+        `calibration` are texts to fix scales with, where an engine does that; they are not those that are measured.
     load(contestant, threads, max_tokens) -> Encoder
         What an application would do at its start. Called in child processes whose import time and memory are
         measured, so a module imports nothing at its top that an application would not.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from embedrt_bench.checkpoint import Checkpoint
 
 # The engines to compare with, the default first.
-PEERS = ("onnxruntime",)
+PEERS = ("onnxruntime", "openvino")
 
 
 class Contestant(NamedTuple):
@@ -33,7 +34,7 @@ class Contestant(NamedTuple):
 
     engine: str  # the module's name in this package
     name: str  # the table's column
-    model: str  # path of the model file
+    model: str  # path of the model file, or of a folder that holds its files and nothing else
     batch_sizes: tuple[int, ...]  # tried for every workload, the better one counts; 0: all texts in one call
     options: dict[str, Any]  # what the engine's load() needs beside the file
     description: dict[str, str]  # how the model was made and how it is run, for the report
@@ -52,7 +53,7 @@ class Encoder(Protocol):
 class Engine(Protocol):
     """What a module of this package looks like."""
 
-    def prepare(self, checkpoint: Checkpoint, cache: Path) -> list[Contestant]: ...
+    def prepare(self, checkpoint: Checkpoint, cache: Path, calibration: Sequence[str]) -> list[Contestant]: ...
 
     def load(self, contestant: Contestant, threads: int, max_tokens: int) -> Encoder: ...
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import embedrt
+from embedrt import _core
 from embedrt_bench.engines import Contestant
 
 
@@ -20,6 +21,12 @@ def contestant(model: Path, quantisation: str) -> Contestant:
 
 def load(contestant: Contestant, threads: int, max_tokens: int) -> RuntimeEncoder:
     return RuntimeEncoder(contestant.model, threads, max_tokens)
+
+
+def work_of(model: Path) -> Callable[[int], int]:
+    """A function from a text's tokens to the multiply-adds of its sentence embedding, linear layers and attention."""
+    core = _core.Model(str(model))
+    return lambda tokens: core.work(tokens, "sentence_embedding")
 
 
 class RuntimeEncoder:

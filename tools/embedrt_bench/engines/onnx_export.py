@@ -5,19 +5,13 @@ Needs torch and transformers, only here and only until the models are in the cac
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import logging
 import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from embedrt_bench.checkpoint import Checkpoint
+from embedrt_bench.engines import model_cache
 from embedrt_bench.errors import BenchError
 
 # Part of the cache's key: raise it when a change below makes other models.
@@ -47,6 +41,10 @@ class ExportedFiles:
     def int8(self) -> Path:
         return self.folder / "int8.onnx"
 
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
     def description(self, *steps: str) -> dict[str, str]:
         """How the model was made: the export, and what the named steps did to it."""
         notes: dict[str, str] = json.loads((self.folder / "made.json").read_text(encoding="utf-8"))
@@ -57,47 +55,25 @@ def export(checkpoint: Checkpoint, cache: Path) -> ExportedFiles:
     """The checkpoint's models, from the cache or made now (about half a minute for 22 M parameters)."""
     if checkpoint.model_type != "bert":
         raise BenchError(f"no ONNX Runtime peer for model type {checkpoint.model_type!r}: fusions are known for bert")
-    # A missing one raises ModuleNotFoundError, for whose name the command says which extra to install.
-    versions = {tool: metadata.version(tool) for tool in _TOOLS}
-    key = hashlib.sha256(json.dumps([_RECIPE, checkpoint.digest, versions]).encode()).hexdigest()[:16]
-    files = ExportedFiles(cache / f"onnxruntime-{key}")
-    if not files.folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=cache))
-        try:
-            _make(checkpoint, ExportedFiles(made), versions)
-            # Renamed when complete, so that an interrupted export leaves nothing that looks like a model.
-            made.rename(files.folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    return files
+    tools = model_cache.versions(*_TOOLS)
+    decided_by = [_RECIPE, checkpoint.digest, tools]
+    return ExportedFiles(
+        model_cache.folder(cache, "onnxruntime", decided_by, lambda made: _make(checkpoint, ExportedFiles(made), tools))
+    )
 
 
-def _make(checkpoint: Checkpoint, files: ExportedFiles, versions: dict[str, str]) -> None:
-    shutil.copy(checkpoint.folder / "tokenizer.json", files.folder / "tokenizer.json")
-    with _quiet():
-        _export_plain(checkpoint, files.plain)
-        _fuse(checkpoint, files.plain, files.fused)
-        _quantise(files.fused, files.int8)
-    runtime = f"onnxruntime {versions['onnxruntime']}"
+def _make(checkpoint: Checkpoint, files: ExportedFiles, tools: dict[str, str]) -> None:
+    shutil.copy(checkpoint.folder / "tokenizer.json", files.tokenizer)
+    _export_plain(checkpoint, files.plain)
+    _fuse(checkpoint, files.plain, files.fused)
+    _quantise(files.fused, files.int8)
+    runtime = f"onnxruntime {tools['onnxruntime']}"
     notes = {
-        "export": f"torch {versions['torch']}, transformers {versions['transformers']}, opset {_OPSET}",
+        "export": f"torch {tools['torch']}, transformers {tools['transformers']}, opset {_OPSET}",
         "fused": f"{runtime} transformers optimizer, every layer's attention, GELU and norms fused",
         "int8": f"{runtime} quantize_dynamic, int8 weights per channel, uint8 activations per tensor",
     }
     (files.folder / "made.json").write_text(json.dumps(notes), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracer's warning for every Python branch and the quantiser's advice; fidelity is measured anyway."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)
 
 
 def _export_plain(checkpoint: Checkpoint, target: Path) -> None:

