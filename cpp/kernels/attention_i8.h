@@ -199,15 +199,25 @@ struct AttentionI8 {
       }
     });
     float top[N];
-    for (int r = 0; r < N; ++r) top[r] = V::reduce_max(most[r]);
+    if constexpr (N == 4) {
+      V::reduce_max_4(most, top);
+    } else {
+      for (int r = 0; r < N; ++r) top[r] = V::reduce_max(most[r]);
+    }
     I sums[N];
     for (int r = 0; r < N; ++r)
       sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, top[r], factor[r],
                            planes + static_cast<size_t>(2 * r) * at.plane_stride);
+    uint32_t totals[N];
+    if constexpr (N == 4) {
+      V::reduce_add_int_4(sums, totals);
+    } else {
+      for (int r = 0; r < N; ++r) totals[r] = V::reduce_add_int(sums[r]);
+    }
     for (int r = 0; r < N; ++r) {
       // NaN when the greatest score is not finite.
       const float greatest = top[r] * factor[r];
-      sum[r] = static_cast<float>(V::reduce_add_int(sums[r])) + (greatest - greatest);
+      sum[r] = static_cast<float>(totals[r]) + (greatest - greatest);
     }
   }
 

@@ -112,6 +112,25 @@ struct Avx512Vec {
     const __m128 two = _mm_max_ps(_mm_movehl_ps(four, four), four);
     return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
   }
+  // Four rows at once, as kernels want them that take kSideBySide rows: each quarter of a register gets the four rows'
+  // lanes, then the quarters are combined.
+  static void reduce_max_4(const F* rows, float* most) {
+    const auto combine = [](F a, F b) { return _mm512_max_ps(a, b); };
+    const F low = combine(_mm512_unpacklo_ps(rows[0], rows[1]), _mm512_unpackhi_ps(rows[0], rows[1]));
+    const F high = combine(_mm512_unpacklo_ps(rows[2], rows[3]), _mm512_unpackhi_ps(rows[2], rows[3]));
+    const F quarters = combine(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+    const F halves = combine(quarters, _mm512_shuffle_f32x4(quarters, quarters, 0x4e));
+    _mm_storeu_ps(most, _mm512_castps512_ps128(combine(halves, _mm512_shuffle_f32x4(halves, halves, 0xb1))));
+  }
+  static void reduce_add_int_4(const I* rows, uint32_t* sums) {
+    const auto combine = [](I a, I b) { return _mm512_add_epi32(a, b); };
+    const I low = combine(_mm512_unpacklo_epi32(rows[0], rows[1]), _mm512_unpackhi_epi32(rows[0], rows[1]));
+    const I high = combine(_mm512_unpacklo_epi32(rows[2], rows[3]), _mm512_unpackhi_epi32(rows[2], rows[3]));
+    const I quarters = combine(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    const I halves = combine(quarters, _mm512_shuffle_i32x4(quarters, quarters, 0x4e));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums),
+                     _mm512_castsi512_si128(combine(halves, _mm512_shuffle_i32x4(halves, halves, 0xb1))));
+  }
   static uint32_t reduce_add_int(I a) { return static_cast<uint32_t>(_mm512_reduce_add_epi32(a)); }
 
  private:
