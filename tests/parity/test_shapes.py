@@ -9,6 +9,7 @@ import peer_checkpoint
 import pytest
 import transformers
 
+import embedrt
 from embedrt_bench import checkpoint, shapes
 from embedrt_bench.errors import BenchError
 from embedrt_convert import convert
@@ -35,6 +36,14 @@ def test_a_shape_has_the_text_side_of_the_other_checkpoint(text: Path, tmp_path:
     assert (read.layers, read.hidden_size, read.pooling, read.normalize) == (2, 64, "mean", True)
     assert (made / "tokenizer.json").read_bytes() == (text / "tokenizer.json").read_bytes()
     assert convert(made, tmp_path / "made.embedrt", quant="int8").path.is_file()
+
+
+def test_a_text_may_have_as_many_tokens_as_there_are_positions(text: Path, tmp_path: Path) -> None:
+    (text / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": false}', "utf-8")
+    (text / "tokenizer_config.json").write_text('{"model_max_length": 16}', "utf-8")
+    shapes.write({**TINY, "max_position_embeddings": 700}, text, tmp_path / "made")
+    convert(tmp_path / "made", tmp_path / "made.embedrt", quant="int8")
+    assert embedrt.load(tmp_path / "made.embedrt").max_tokens == 700
 
 
 def test_the_same_weights_on_every_call(text: Path, tmp_path: Path) -> None:

