@@ -139,8 +139,8 @@ before = time.process_time()
 time.sleep(1)
 print(time.process_time() - before)
 """
-    # Seconds of CPU, of all threads; one that spins would take a whole one.
-    assert float(run_python(code, model_path, threads).stdout) < 0.020
+    # Seconds of CPU, of all threads; one that spins would take a whole one. On a busy machine some are charged for others.
+    assert float(run_python(code, model_path, threads).stdout) < 0.2
 
 
 def test_encoding_while_the_interpreter_ends(model_path: pathlib.Path) -> None:
