@@ -139,7 +139,7 @@ before = time.process_time()
 time.sleep(1)
 print(time.process_time() - before)
 """
-    # Seconds of CPU, of all threads; one that spins would take a whole one. On a busy machine some are charged for others.
+    # Seconds of CPU, of all threads; one that spins would take a whole one. A busy machine charges some for others.
     assert float(run_python(code, model_path, threads).stdout) < 0.2
 
 
