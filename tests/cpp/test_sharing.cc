@@ -121,7 +121,8 @@ TEST(sharing_leaves_no_thread_at_work) {
   std::this_thread::sleep_for(20ms);
   const std::clock_t before = std::clock();
   std::this_thread::sleep_for(200ms);
-  CHECK(std::clock() - before < CLOCKS_PER_SEC / 50);
+  // One thread that spins would take 200 ms; a busy machine charges some for others.
+  CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);
 }
 
 #ifndef _WIN32
