@@ -88,7 +88,12 @@ except KeyboardInterrupt:
     print(vector.shape, len(sys._current_frames()))
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(model_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(model_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background processes ignore it, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
