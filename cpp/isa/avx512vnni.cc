@@ -14,19 +14,8 @@ struct Avx512Vnni {
   static void begin() {}
   static void end() {}
   static uint64_t probe_dot(const ProbeArgs& args) {
-    constexpr int kSums = 16;
-    const auto* data = static_cast<const __m512i*>(args.data);
-    auto* result = static_cast<__m512i*>(args.result);
-    const __m512i row = data[kSums], columns = data[kSums + 1];
-    __m512i sum[kSums];
-#pragma GCC unroll 16
-    for (int i = 0; i < kSums; ++i) sum[i] = data[i];
-    for (uint64_t pass = 0; pass < args.passes; ++pass)
-#pragma GCC unroll 16
-      for (int i = 0; i < kSums; ++i) sum[i] = _mm512_dpbusd_epi32(sum[i], row, columns);
-#pragma GCC unroll 16
-    for (int i = 0; i < kSums; ++i) result[i] = sum[i];
-    return args.passes * kSums * 64;
+    return probe_chains<__m512i, 16>(
+        args, [](__m512i sum, __m512i row, __m512i columns) { return _mm512_dpbusd_epi32(sum, row, columns); });
   }
   static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
                   size_t panels, int32_t* acc, size_t acc_stride) {

@@ -73,19 +73,8 @@ struct AvxVnni {
   static void begin() {}
   static void end() {}
   static uint64_t probe_dot(const ProbeArgs& args) {
-    constexpr int kSums = 12;
-    const auto* data = static_cast<const __m256i*>(args.data);
-    auto* result = static_cast<__m256i*>(args.result);
-    const __m256i row = data[kSums], columns = data[kSums + 1];
-    __m256i sum[kSums];
-#pragma GCC unroll 16
-    for (int i = 0; i < kSums; ++i) sum[i] = data[i];
-    for (uint64_t pass = 0; pass < args.passes; ++pass)
-#pragma GCC unroll 16
-      for (int i = 0; i < kSums; ++i) sum[i] = _mm256_dpbusd_avx_epi32(sum[i], row, columns);
-#pragma GCC unroll 16
-    for (int i = 0; i < kSums; ++i) result[i] = sum[i];
-    return args.passes * kSums * 32;
+    return probe_chains<__m256i, 12>(
+        args, [](__m256i sum, __m256i row, __m256i columns) { return _mm256_dpbusd_avx_epi32(sum, row, columns); });
   }
   // Few rows take more panels at a time.
   static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,

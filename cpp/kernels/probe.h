@@ -41,6 +41,23 @@ uint64_t probe_read(const ProbeArgs& args) {
   return args.passes * (count / 64 * 256);
 }
 
+// kSums independent chains of `dot`, which multiplies every byte of a Vector once, in registers.
+template <class Vector, int kSums, class Dot>
+uint64_t probe_chains(const ProbeArgs& args, Dot dot) {
+  const auto* data = static_cast<const Vector*>(args.data);
+  auto* result = static_cast<Vector*>(args.result);
+  const Vector row = data[kSums], columns = data[kSums + 1];
+  Vector sum[kSums];
+#pragma GCC unroll 16
+  for (int i = 0; i < kSums; ++i) sum[i] = data[i];
+  for (uint64_t pass = 0; pass < args.passes; ++pass)
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) sum[i] = dot(sum[i], row, columns);
+#pragma GCC unroll 16
+  for (int i = 0; i < kSums; ++i) result[i] = sum[i];
+  return args.passes * kSums * sizeof(Vector);
+}
+
 // Isa::probe_dot(args), where the instruction set has one: independent chains of the instructions that multiply bytes,
 // on registers as far as it can be, as many as hide their latency.
 template <class Isa>
