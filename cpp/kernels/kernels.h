@@ -11,7 +11,19 @@
 
 namespace embedrt {
 
-enum class Activation : uint32_t { none = 0, relu, gelu, gelu_tanh, silu, tanh, sigmoid };
+enum class Activation : uint32_t {
+  none = 0,
+  relu,
+  gelu,
+  gelu_tanh,
+  silu,
+  tanh,
+  sigmoid,
+  relu6,
+  hard_swish,
+  hard_sigmoid,
+  quick_gelu
+};
 // The widest attention head.
 constexpr size_t kMostHeadDim = 512;
 
@@ -113,6 +125,7 @@ struct AttentionArgs {
   size_t tokens;
   size_t heads, head_dim;
   float scale;
+  bool causal;  // row i sees the rows up to i
   float* out;
   size_t out_stride;
   void* scratch;  // attention_*_scratch(tokens, head_dim) bytes, aligned to 64
@@ -134,6 +147,197 @@ struct NormalizeArgs {
   float* out;
   size_t out_stride;
 };
+
+// q and k, the first two thirds of a row: each head of d columns is turned by the angles of its row, y[c] = x[c] ·
+// cos[c] + x'[c] · sin[c] with x' = (−second half, first half) of the head. The rest, v, is copied.
+struct RopeArgs {
+  const float* x;
+  size_t x_stride;
+  const uint32_t* positions;  // the table's row for each row
+  size_t rows, heads, head_dim;
+  const float* cos;  // [table rows, table_stride]
+  const float* sin;
+  size_t table_stride;
+  float* out;
+  size_t out_stride;
+};
+
+// out[r, c] = act(x[r, c]) · x[r, columns + c].
+struct GluArgs {
+  const float* x;  // rows of 2 · columns
+  size_t x_stride;
+  size_t rows, columns;
+  Activation activation;
+  float* out;
+  size_t out_stride;
+};
+
+// One segment seen by one constant query: kv is [tokens, 2 · heads · head_dim], query and out [heads · head_dim].
+struct AttentionPoolArgs {
+  const float* kv;
+  size_t kv_stride;
+  size_t tokens;
+  size_t heads, head_dim;
+  float scale;
+  const float* query;
+  float* out;
+  void* scratch;  // 4 · (tokens + 16) bytes, aligned to 64
+};
+
+// A square window that slides over an image of height × width pixels: output (y, x) sees kernel × kernel pixels from
+// line y · stride − pad_top and column x · stride − pad_left on. What lies outside is padding.
+struct Window {
+  size_t height, width;
+  size_t kernel, stride;
+  size_t pad_top, pad_left;
+  size_t out_height, out_width;
+};
+
+// What becomes of the sums of a convolution. t = fma(float(sum), scale, bias), or sum + bias for float sums; a residual
+// is added, t + residual or fma(float(residual_u8), residual_scale, t); then the activation. Floats: out = t. Bytes:
+// t = fma(t, output_scale, output_zero) where there is an output_scale; out = round(max(min(t, 255), 0)), and zeros
+// from the last column to the end of the row's stride. Vectors have a float for each column, padded with zeros to 16;
+// rows are those of the whole result.
+struct Finish {
+  const float* scale;  // null for float sums
+  const float* bias;   // [border classes, bias_stride]
+  size_t bias_stride;  // 0 where there is one class
+  const float* residual;
+  const uint8_t* residual_u8;
+  size_t residual_stride;  // floats, or bytes
+  const float* residual_scale;
+  Activation activation;
+  float* out;
+  uint8_t* out_u8;
+  size_t out_stride;  // floats, or bytes: a multiple of 64
+  const float* output_scale;
+  float output_zero;
+};
+
+// Outputs first … first + rows − 1 of one image, counted along its lines: y · out_width + x. A dot's length is kernel²
+// · channels: the pixels of the window line by line, each with its channels.
+struct ConvArgs {
+  Window window;
+  size_t x_stride;  // elements from one pixel to the next; what lies past the channels is 0
+  size_t channels, n;
+  size_t first, rows;
+  Finish finish;
+  void* scratch;  // conv_*_scratch(kernel² · channels) bytes, aligned to 64
+};
+
+struct ConvI8Args : ConvArgs {
+  const uint8_t* x;
+  uint8_t pad;           // the byte of a pixel that is padding
+  const int8_t* weight;  // panel_i8
+};
+
+// Padding is 0.
+struct ConvF32Args : ConvArgs {
+  const float* x;       // or null, for
+  const uint8_t* x_u8;  // bytes that count as floats
+  const float* weight;  // panel_f32
+};
+
+// One window for each channel. Lines first_line … first_line + lines − 1 of the output.
+struct DepthwiseArgs {
+  Window window;
+  size_t x_stride;
+  size_t channels;
+  size_t weight_stride;  // elements from one tap to the next; taps line by line
+  size_t first_line, lines;
+  Finish finish;  // with one border class and no residual
+  void* scratch;  // depthwise_*_scratch(window, channels) bytes, aligned to 64
+};
+
+struct DepthwiseI8Args : DepthwiseArgs {
+  const uint8_t* x;
+  uint8_t pad;
+  const int8_t* weight;
+};
+
+struct DepthwiseF32Args : DepthwiseArgs {
+  const float* x;
+  const float* weight;
+};
+
+// The greatest of each window, padding left out. Bytes or floats.
+struct MaxPoolArgs {
+  Window window;
+  size_t x_stride, channels;
+  size_t first_line, lines;
+  const float* x;  // with out, or both null
+  const uint8_t* x_u8;
+  float* out;
+  uint8_t* out_u8;
+  size_t out_stride;
+};
+
+// out = round(max(min(fma(x, scale, zero), 255), 0)), zeros past the last column.
+struct QuantizeStaticArgs {
+  const float* x;
+  size_t x_stride;
+  size_t rows, columns;
+  const float* scale;  // padded to 16 with zeros
+  float zero;
+  uint8_t* out;
+  size_t out_stride;
+};
+
+// Rows of one image times a row of factors: out = x · gate; for bytes round(max(min(fma(float(x) − zero, gate · scale,
+// output_zero), 255), 0)), zeros past the last column.
+struct GateArgs {
+  const float* x;
+  const uint8_t* x_u8;
+  size_t x_stride;
+  size_t rows, columns;
+  const float* gate;
+  float zero;
+  const float* scale;
+  float output_zero;
+  float* out;
+  uint8_t* out_u8;
+  size_t out_stride;
+};
+
+// The mean of rows of bytes: out = float(Σ x − rows · zero) · scale, an exact sum.
+struct PoolU8Args {
+  const uint8_t* x;
+  size_t x_stride;
+  size_t rows, columns;
+  uint8_t zero;
+  const float* scale;  // a value's step / rows, padded to 16
+  float* out;
+};
+
+// The padding of an image changes which weights an output sees. Outputs are of one class where they lack the same lines
+// and columns of the window: 0 those that lack none, then those that lack 1, 2 … at the top (left), then at the bottom
+// (right). Only in images at least as large as the kernel.
+struct Borders {
+  size_t top, bottom, left, right;  // the most that an output lacks
+  size_t classes() const { return (1 + top + bottom) * (1 + left + right); }
+};
+
+constexpr size_t most_lacking(size_t extent, size_t kernel, size_t stride, size_t pad, size_t outputs) {
+  const size_t end = (outputs - 1) * stride + kernel;  // of the last window, from the first one's start
+  return end > extent + pad ? end - extent - pad : 0;
+}
+
+constexpr Borders borders(const Window& w) {
+  return {w.pad_top, most_lacking(w.height, w.kernel, w.stride, w.pad_top, w.out_height), w.pad_left,
+          most_lacking(w.width, w.kernel, w.stride, w.pad_left, w.out_width)};
+}
+
+// The class of one coordinate of an output.
+constexpr size_t border_class(size_t at, size_t extent, size_t kernel, size_t stride, size_t pad) {
+  if (at * stride < pad) return pad - at * stride;
+  const size_t end = at * stride + kernel;
+  return end > extent + pad ? pad + (end - extent - pad) : 0;
+}
+
+constexpr size_t border_class(const Window& w, const Borders& b, size_t y, size_t x) {
+  return border_class(y, w.height, w.kernel, w.stride, w.pad_top) * (1 + b.left + b.right) +
+         border_class(x, w.width, w.kernel, w.stride, w.pad_left);
+}
 
 // What kernels/probe.h repeats to find a ceiling of the CPU.
 enum class Probe : uint32_t { int8_dot, fp32_fma, read };
@@ -163,6 +367,21 @@ struct Kernels {
   void (*attention_f32)(const AttentionArgs&) noexcept;
   void (*pool)(const PoolArgs&) noexcept;
   void (*normalize)(const NormalizeArgs&) noexcept;
+  void (*rope)(const RopeArgs&) noexcept;
+  void (*glu)(const GluArgs&) noexcept;
+  void (*attention_pool)(const AttentionPoolArgs&) noexcept;
+  size_t (*conv_i8_scratch)(size_t k) noexcept;
+  void (*conv_i8)(const ConvI8Args&) noexcept;
+  size_t (*conv_f32_scratch)(size_t k) noexcept;
+  void (*conv_f32)(const ConvF32Args&) noexcept;
+  size_t (*depthwise_i8_scratch)(const Window& window, size_t channels) noexcept;
+  void (*depthwise_i8)(const DepthwiseI8Args&) noexcept;
+  size_t (*depthwise_f32_scratch)(const Window& window, size_t channels) noexcept;
+  void (*depthwise_f32)(const DepthwiseF32Args&) noexcept;
+  void (*max_pool)(const MaxPoolArgs&) noexcept;
+  void (*quantize_static)(const QuantizeStaticArgs&) noexcept;
+  void (*gate)(const GateArgs&) noexcept;
+  void (*pool_u8)(const PoolU8Args&) noexcept;
   // Exact products of bytes: acc[r][j] = Σ_k a[r][k] · w[j][k] for `panels` panels of sixteen columns; rows rounded up
   // to 16 are readable in `a` and writable in `acc`.
   void (*dot)(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
