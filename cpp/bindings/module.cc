@@ -53,9 +53,28 @@ void translate(std::exception_ptr pointer) {
   }
 }
 
-constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text, format::SectionKind::tokenizer,
-                                                 format::SectionKind::about, format::SectionKind::report,
-                                                 format::SectionKind::golden};
+constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text,   format::SectionKind::tokenizer,
+                                                 format::SectionKind::image,  format::SectionKind::about,
+                                                 format::SectionKind::report, format::SectionKind::golden};
+
+// Calls run(stop) without the GIL, and throws what a signal's handler raised.
+template <class Run>
+void run_released(Run run) {
+  bool finished = false;
+  {
+    const py::gil_scoped_release release;
+    // The GIL is asked for between blocks, but not at every one: another thread may hold it for long.
+    auto next_look = std::chrono::steady_clock::now() + kSignalInterval;
+    const auto stop = [&next_look] {
+      if (std::chrono::steady_clock::now() < next_look) return false;
+      const py::gil_scoped_acquire acquire;
+      next_look = std::chrono::steady_clock::now() + kSignalInterval;
+      return PyErr_CheckSignals() != 0;
+    };
+    finished = run(stop);
+  }
+  if (!finished) throw py::error_already_set();
+}
 
 class PyModel {
  public:
@@ -98,20 +117,38 @@ class PyModel {
     float* out = result.mutable_data();
     const std::span<const int32_t> id_span(ids.data(), static_cast<size_t>(ids.size()));
     const std::span<const int64_t> offset_span(offsets.data(), static_cast<size_t>(offsets.size()));
-    bool finished = false;
-    {
-      const py::gil_scoped_release release;
-      // The GIL is asked for between blocks, but not at every one: another thread may hold it for long.
-      auto next_look = std::chrono::steady_clock::now() + kSignalInterval;
-      finished = model_->run(id_span, offset_span, output, out, [&next_look] {
-        if (std::chrono::steady_clock::now() < next_look) return false;
-        const py::gil_scoped_acquire acquire;
-        next_look = std::chrono::steady_clock::now() + kSignalInterval;
-        return PyErr_CheckSignals() != 0;
-      });
-    }
-    if (!finished) throw py::error_already_set();
+    run_released([&](auto stop) { return model_->run(id_span, offset_span, output, out, stop); });
     return result;
+  }
+
+  py::array_t<float> run_images(const Array<uint8_t>& pixels, const std::string& output) const {
+    const ProgramLimits& limits = model_->program().limits;
+    if (pixels.ndim() != 4 || pixels.shape(1) != limits.image_height || pixels.shape(2) != limits.image_width ||
+        pixels.shape(3) != 3)
+      throw InputError("pixels must be [n, " + std::to_string(limits.image_height) + ", " +
+                       std::to_string(limits.image_width) + ", 3]");
+    const ValueType type = model_->output_type(output);
+    std::vector<py::ssize_t> shape{pixels.shape(0)};
+    if (type.kind == ValueKind::grid) shape.push_back(static_cast<py::ssize_t>(type.item_rows()));
+    shape.push_back(static_cast<py::ssize_t>(type.columns));
+    py::array_t<float> result(shape);
+    float* out = result.mutable_data();
+    run_released([&](auto stop) {
+      return model_->run_images(pixels.data(), static_cast<size_t>(pixels.shape(0)), output, out, stop);
+    });
+    return result;
+  }
+
+  std::optional<std::pair<uint32_t, uint32_t>> image_size() const {
+    const ProgramLimits& limits = model_->program().limits;
+    if (limits.image_height == 0) return std::nullopt;
+    return std::pair(limits.image_height, limits.image_width);
+  }
+
+  std::tuple<uint32_t, uint32_t, uint32_t> grid(const std::string& output) const {
+    const ValueType type = model_->output_type(output);
+    if (type.kind != ValueKind::grid) throw InputError("the output " + output + " has no grid");
+    return {type.prefix, type.height, type.width};
   }
 
   py::list tensors() const {
@@ -180,6 +217,8 @@ PYBIND11_MODULE(_core, module) {
       .def("section", &PyModel::section, py::arg("name"))
       .def("outputs", &PyModel::outputs)
       .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"))
+      .def("run_images", &PyModel::run_images, py::arg("pixels"), py::arg("output"))
+      .def("grid", &PyModel::grid, py::arg("output"))
       .def("tensors", &PyModel::tensors)
       .def(
           "work",
@@ -195,6 +234,7 @@ PYBIND11_MODULE(_core, module) {
            })
       .def_property_readonly("max_tokens", [](const PyModel& self) { return self.model().program().limits.max_tokens; })
       .def_property_readonly("vocabulary", [](const PyModel& self) { return self.model().program().limits.vocabulary; })
+      .def_property_readonly("image_size", &PyModel::image_size)
       .def_property_readonly("threads", [](const PyModel& self) { return self.model().threads(); })
       .def_property_readonly("file_size", [](const PyModel& self) { return self.model().file().file_size(); })
       .def_property_readonly("golden_revision",

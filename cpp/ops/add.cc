@@ -7,8 +7,9 @@ namespace {
 
 ValueType check(const Instruction& instruction, const ProgramLimits&) {
   const ValueType a = require_value(instruction, 0), b = require_value(instruction, 1);
-  require(a.kind == b.kind && a.columns == b.columns, "the inputs differ: " + std::to_string(a.columns) + " and " +
-                                                          std::to_string(b.columns) + " columns, or rows and segments");
+  require(a.same_rows(b) && a.columns == b.columns, "the inputs differ: " + std::to_string(a.columns) + " and " +
+                                                        std::to_string(b.columns) +
+                                                        " columns, or not of the same rows");
   return a;
 }
 

@@ -9,13 +9,15 @@
 namespace embedrt {
 namespace {
 
-enum : size_t { kHeads, kScale, kPrecision };
+enum : size_t { kHeads, kScale, kPrecision, kMask };
 enum : uint32_t { kInt8, kFloat32 };
+enum : uint32_t { kNone, kCausal };
 
 constexpr Attribute kAttributes[] = {
     {"heads", Attribute::Type::u32, 1},
     {"scale", Attribute::Type::f32, 0x3f800000},  // 1
     {"precision", Attribute::Type::choice, kInt8, "int8|float32"},
+    {"mask", Attribute::Type::choice, kNone, "none|causal"},
 };
 
 size_t head_dim(const Instruction& instruction) {
@@ -27,17 +29,23 @@ constexpr size_t kTileBytes = size_t{128} << 10;
 // Σp·v of 65,536 keys stays below 2^31 for a plane of bytes, and Σp below 2^32.
 constexpr uint32_t kMostKeys = 65536;
 
+// The rows of the longest item.
+size_t keys(const Instruction& instruction, const ProgramLimits& limits) {
+  const ValueType& qkv = instruction.input_types[0];
+  return qkv.image ? qkv.item_rows() : limits.max_tokens;
+}
+
 ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
   const ValueType qkv = require_value(instruction, 0);
-  require(qkv.kind == ValueKind::rows, "the input must have a row for each token");
+  require(qkv.kind == ValueKind::rows || qkv.kind == ValueKind::grid, "the input has one row for each item");
   const uint32_t heads = instruction.words[kHeads];
   require(heads >= 1 && heads <= qkv.columns && qkv.columns % (uint64_t{3} * heads) == 0,
           std::to_string(qkv.columns) + " columns are not q, k and v of " + std::to_string(heads) + " heads");
   require(head_dim(instruction) <= kMostHeadDim,
           "heads of " + std::to_string(head_dim(instruction)) + " columns, at most " + std::to_string(kMostHeadDim));
-  require(limits.max_tokens <= kMostKeys, "segments of " + std::to_string(limits.max_tokens) +
-                                              " tokens, attention takes at most " + std::to_string(kMostKeys));
-  return {ValueKind::rows, qkv.columns / 3};
+  require(keys(instruction, limits) <= kMostKeys, "items of " + std::to_string(keys(instruction, limits)) +
+                                                      " rows, attention takes at most " + std::to_string(kMostKeys));
+  return qkv.with_columns(qkv.columns / 3);
 }
 
 // Heads whose q, k and v are whole panels can be computed one at a time.
@@ -88,6 +96,7 @@ void run_heads(const RunContext& context, const Instruction& instruction, const 
         .heads = heads,
         .head_dim = head_dim(instruction),
         .scale = instruction.f32(kScale),
+        .causal = instruction.words[kMask] == kCausal,
         .out = out + first * context.output.stride,
         .out_stride = context.output.stride,
         .scratch = scratch,
@@ -137,7 +146,7 @@ extern const Op attention_op = {
     .check = check,
     .work =
         [](const Instruction& instruction, const ProgramLimits& limits) {
-          return uint64_t{2} * limits.max_tokens * (instruction.input_types[0].columns / 3);
+          return uint64_t{2} * keys(instruction, limits) * (instruction.input_types[0].columns / 3);
         },
     .absorbs = absorbs,
     .scratch = scratch,

@@ -18,7 +18,7 @@ enum : uint32_t { kRow, kSegment, kStatic };
 
 constexpr std::string_view kRoles[] = {"weight", "scale", "column_sums", "bias"};
 constexpr Attribute kAttributes[] = {
-    {"activation", Attribute::Type::choice, 0, "none|relu|gelu|gelu_tanh|silu|tanh|sigmoid"},
+    {"activation", Attribute::Type::choice, 0, kActivationNames},
     {"input_scale", Attribute::Type::choice, kRow, "row|segment|static"},
     {"input_bits", Attribute::Type::u32, 8},
     {"static_scale", Attribute::Type::f32, 0},
@@ -48,10 +48,10 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   require(instruction.words[kInputBits] == 8, "input_bits other than 8 is not known to this version");
   require(instruction.words[kStaticScale] == 0 && instruction.words[kStaticZero] == 0,
           "static_scale and static_zero have no meaning with input_scale row");
-  const ValueType type{x.kind, weight->rows};
+  const ValueType type = x.with_columns(weight->rows);
   if (instruction.inputs.size() == 2) {
     const ValueType residual = require_value(instruction, 1);
-    require(residual.kind == type.kind && residual.columns == type.columns,
+    require(residual.same_rows(type) && residual.columns == type.columns,
             "the residual does not have the shape of the result");
   }
   return type;

@@ -16,7 +16,8 @@ constexpr Attribute kAttributes[] = {
 };
 
 ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
-  require(instruction.input_types[0].kind == ValueKind::ids, "the input must be the token ids");
+  require(instruction.input_types[0].kind == ValueKind::input, "the input must be the token ids");
+  require(limits.vocabulary > 0, "the program takes no texts");
   const Tensor* table = instruction.tensors[kTable];
   require(table != nullptr, "table is missing");
   if (table->layout == Layout::table_i8) {

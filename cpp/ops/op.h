@@ -33,11 +33,33 @@ struct Tensor {
 // Bytes that `layout` needs for rows × columns (docs/format.md). Exact for the limits of the format: no overflow.
 uint64_t layout_bytes(Layout layout, uint32_t rows, uint32_t columns);
 
-enum class ValueKind : uint8_t { ids, rows, segments };
+// input: token ids or pixels, as its reader has it. rows: one for each token. grid: a fixed number for each image.
+// segments: one for each text or image.
+enum class ValueKind : uint8_t { input, rows, grid, segments };
+enum class Element : uint8_t { float32, uint8 };
 
 struct ValueType {
-  ValueKind kind = ValueKind::ids;
+  ValueKind kind = ValueKind::input;
   uint32_t columns = 0;
+  bool image = false;              // whether the items are images
+  uint32_t height = 0, width = 0;  // of a grid, whose rows are `prefix` ones and then its lines one after another
+  uint32_t prefix = 0;
+  Element element = Element::float32;
+  uint8_t zero = 0;  // of uint8: the byte that stands for 0
+
+  // Rows of an image; 1 for segments.
+  size_t item_rows() const { return kind == ValueKind::grid ? prefix + size_t{height} * width : 1; }
+  bool same_rows(const ValueType& other) const {
+    return kind == other.kind && image == other.image && height == other.height && width == other.width &&
+           prefix == other.prefix;
+  }
+  // The rows of `n` tokens of texts, or of `n` images.
+  size_t rows(size_t n) const { return image ? n * item_rows() : n; }
+  ValueType with_columns(uint32_t n) const {
+    ValueType type = *this;
+    type.columns = n;
+    return type;
+  }
 };
 
 // An attribute word and how to read it. For `choice`, names are separated by '|' and the word is the index of a name.
@@ -61,9 +83,11 @@ struct Instruction {
   float f32(size_t attribute) const;
 };
 
+// Zeros where the program takes no texts, or no images.
 struct ProgramLimits {
   uint32_t vocabulary = 0;
   uint32_t max_tokens = 0;
+  uint32_t image_height = 0, image_width = 0;
 };
 
 struct Op {
@@ -78,8 +102,8 @@ struct Op {
   // choices and finite.
   ValueType (*check)(const Instruction&, const ProgramLimits&);
 
-  // Multiply-adds for one row (of the defined value) in a segment of `max_tokens` rows; the verifier caps the sum over
-  // the program.
+  // Multiply-adds for one row (of the defined value) in an image, or in a text of `max_tokens` rows; the verifier caps
+  // the sum over the program.
   uint64_t (*work)(const Instruction&, const ProgramLimits&) = [](const Instruction&, const ProgramLimits&) {
     return uint64_t{0};
   };

@@ -10,7 +10,8 @@
 
 namespace embedrt {
 
-// A value's rows. `x` are its float rows; `q` its quantised rows, where a reader wants them.
+// A value's rows. `x` are its float rows; `q` its quantised rows, where a reader wants them, or, data and stride only,
+// the bytes of a uint8 value.
 struct View {
   float* x = nullptr;
   size_t stride = 0;  // floats
@@ -21,9 +22,13 @@ struct View {
 struct RunContext {
   const Kernels& kernels;
   size_t rows = 0;                      // rows of the value that is defined
+  size_t first = 0;                     // the block's row that they begin with
+  size_t items = 0;                     // texts or images of the block
+  const uint8_t* pixels = nullptr;      // of the block's images
   const uint32_t* ids = nullptr;        // of these rows
   const uint32_t* positions = nullptr;  // of these rows within their segments
-  std::span<const size_t> starts;       // segments of the block: segment i has rows starts[i] … starts[i + 1] − 1
+  std::span<const size_t>
+      starts;  // items of the block in the first input: item i has rows starts[i] … starts[i + 1] − 1
   std::span<const View> inputs;
   const Instruction* producer = nullptr;  // of the first input, where it was absorbed: inputs[0] is then the producer's
   View output;

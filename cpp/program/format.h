@@ -18,7 +18,7 @@ constexpr size_t kTailSize = 1024;  // zero bytes after the last tensor, for ker
 
 constexpr uint16_t kNoTensor = 65535;
 
-enum class SectionKind : uint32_t { program = 1, text, tokenizer, about, report, golden, tensors };
+enum class SectionKind : uint32_t { program = 1, text, tokenizer, image, about, report, golden, tensors };
 
 struct SectionRule {
   SectionKind kind;
@@ -32,13 +32,11 @@ constexpr SectionRule kSectionRules[] = {
     {SectionKind::program, "program", uint64_t{16} << 20, true},
     {SectionKind::text, "text", uint64_t{1} << 20, true},
     {SectionKind::tokenizer, "tokenizer", uint64_t{64} << 20, true},
+    {SectionKind::image, "image", uint64_t{1} << 20, true},
     {SectionKind::about, "about", uint64_t{1} << 20, false},
     {SectionKind::report, "report", uint64_t{1} << 20, false},
     {SectionKind::golden, "golden", uint64_t{16} << 20, false},
     {SectionKind::tensors, "tensors", uint64_t{1} << 40, true},
 };
-
-constexpr std::string_view kTokenEmbeddings = "token_embeddings";
-constexpr std::string_view kSentenceEmbedding = "sentence_embedding";
 
 }  // namespace embedrt::format

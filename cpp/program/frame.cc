@@ -30,17 +30,24 @@ QuantizedParts quantized_parts(size_t stride, size_t rows) {
   return {0, data, data + each, data + 2 * each};
 }
 
-size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, size_t rows) {
+size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, size_t size) {
+  const size_t rows = plan.program().type(buffer.value).rows(size);
   return buffer.block ? rows : std::min(rows, plan.groups()[buffer.first_group].slice_rows);
 }
 
 // Of one thread, where it is not for the whole block.
-size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t rows) {
-  const uint32_t columns = plan.program().type(buffer.value).columns;
-  const size_t capacity = rows_of_buffer(plan, buffer, rows);
-  const size_t bytes = buffer.quantized ? quantized_parts(quantized_stride(columns), capacity).total
-                                        : capacity * float_stride(columns) * sizeof(float);
+size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t size) {
+  const ValueType type = plan.program().type(buffer.value);
+  const size_t rows = rows_of_buffer(plan, buffer, size);
+  const size_t bytes = buffer.quantized                 ? quantized_parts(quantized_stride(type.columns), rows).total
+                       : type.element == Element::uint8 ? round_up(rows, 16) * quantized_stride(type.columns)
+                                                        : rows * float_stride(type.columns) * sizeof(float);
   return round_up(bytes + kSlack, 64);
+}
+
+// Rows of the longest item of a value.
+size_t longest_of(const ValueType& type, size_t longest) {
+  return type.image ? type.item_rows() : longest;
 }
 
 }  // namespace
@@ -51,14 +58,14 @@ void Frame::Release::operator()(std::byte* memory) const noexcept {
 
 // First fit in order of size: each buffer goes to the lowest place that no buffer alive at the same time has. Several
 // threads are at different steps of a group at a time.
-Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads) {
+Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads) {
   const auto& buffers = plan.buffers();
   Layout layout;
   layout.offsets.resize(buffers.size());
   std::vector<size_t> order(buffers.size()), sizes(buffers.size());
   std::iota(order.begin(), order.end(), size_t{0});
   for (size_t i = 0; i < buffers.size(); ++i)
-    sizes[i] = buffer_bytes(plan, buffers[i], rows) * (buffers[i].block ? 1 : threads);
+    sizes[i] = buffer_bytes(plan, buffers[i], size) * (buffers[i].block ? 1 : threads);
   std::sort(order.begin(), order.end(),
             [&](size_t a, size_t b) { return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b; });
   const auto together = [&](const Buffer& a, const Buffer& b) {
@@ -84,54 +91,59 @@ Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t ro
   for (const Step& step : plan.steps()) {
     if (step.quantize) continue;
     const Instruction& instruction = *step.instruction;
-    layout.scratch_stride =
-        std::max(layout.scratch_stride,
-                 round_up(instruction.op->scratch(kernels, instruction, step.producer, rows, longest), 64));
+    const size_t scratch = instruction.op->scratch(kernels, instruction, step.producer, instruction.type.rows(size),
+                                                   longest_of(instruction.type, longest));
+    layout.scratch_stride = std::max(layout.scratch_stride, round_up(scratch, 64));
   }
   layout.total += threads * layout.scratch_stride;
   return layout;
 }
 
-void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads) {
+void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads) {
   if (plan_ == &plan && kernels_ == &kernels) {
-    if (rows <= rows_ && longest <= longest_ && threads <= threads_) return;
-    rows = std::max(rows, rows_);
+    if (size <= capacity_ && longest <= longest_ && threads <= threads_) return;
+    size = std::max(size, capacity_);
     longest = std::max(longest, longest_);
     threads = std::max(threads, threads_);
   }
-  const Layout layout = lay_out(plan, kernels, rows, longest, threads);
-  if (layout.total > size_) {
+  const Layout layout = lay_out(plan, kernels, size, longest, threads);
+  if (layout.total > bytes_) {
     memory_.reset();
-    size_ = 0;
+    bytes_ = 0;
     memory_.reset(new (std::align_val_t{64}) std::byte[layout.total]);
-    size_ = layout.total;
+    bytes_ = layout.total;
     // Padding is read (and has no effect); it must not be memory that was never written.
-    std::memset(memory_.get(), 0, size_);
+    std::memset(memory_.get(), 0, bytes_);
   }
   plan_ = &plan;
   kernels_ = &kernels;
-  rows_ = rows;
+  capacity_ = size;
   longest_ = longest;
   threads_ = threads;
   scratch_stride_ = layout.scratch_stride;
   scratch_ = memory_.get() + layout.scratch;
-  positions_.resize(rows);
+  positions_.resize(plan.image() ? 0 : size);
   views_.assign(plan.program().instructions.size() + 1, {});
   for (size_t i = 0; i < plan.buffers().size(); ++i) {
     const Buffer& buffer = plan.buffers()[i];
     std::byte* at = memory_.get() + layout.offsets[i];
-    const uint32_t columns = plan.program().type(buffer.value).columns;
+    const ValueType type = plan.program().type(buffer.value);
+    const size_t copy = buffer.block ? 0 : buffer_bytes(plan, buffer, size);
     Place& place = views_[buffer.value];
     if (buffer.quantized) {
-      const size_t stride = quantized_stride(columns);
-      const QuantizedParts parts = quantized_parts(stride, rows_of_buffer(plan, buffer, rows));
+      const size_t stride = quantized_stride(type.columns);
+      const QuantizedParts parts = quantized_parts(stride, rows_of_buffer(plan, buffer, size));
       place.quantized.q = {reinterpret_cast<uint8_t*>(at + parts.data), stride,
                            reinterpret_cast<float*>(at + parts.scale), reinterpret_cast<float*>(at + parts.offset)};
-      place.quantized_copy = buffer.block ? 0 : buffer_bytes(plan, buffer, rows);
+      place.quantized_copy = copy;
+    } else if (type.element == Element::uint8) {
+      place.quantized.q.data = reinterpret_cast<uint8_t*>(at);
+      place.quantized.q.stride = quantized_stride(type.columns);
+      place.quantized_copy = copy;
     } else {
       place.floats.x = reinterpret_cast<float*>(at);
-      place.floats.stride = float_stride(columns);
-      place.float_copy = buffer.block ? 0 : buffer_bytes(plan, buffer, rows);
+      place.floats.stride = float_stride(type.columns);
+      place.float_copy = copy;
     }
   }
 }
@@ -145,8 +157,10 @@ View Frame::view(uint16_t value, const Slice& slice) const {
   if (view.q.data != nullptr) {
     const size_t copy = slice.worker * place.quantized_copy;
     view.q.data += quantized_first * view.q.stride + copy;
-    view.q.scale += quantized_first + copy / sizeof(float);
-    view.q.offset += quantized_first + copy / sizeof(float);
+    if (view.q.scale != nullptr) {
+      view.q.scale += quantized_first + copy / sizeof(float);
+      view.q.offset += quantized_first + copy / sizeof(float);
+    }
   }
   return view;
 }
@@ -162,17 +176,25 @@ void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
   const size_t count = std::min(step.inputs().size(), std::size(inputs));
   for (size_t i = 0; i < count; ++i)
     if (step.inputs()[i] != 0) inputs[i] = view(step.inputs()[i], slice);
-  instruction.op->run({*kernels_,
-                       slice.rows,
-                       block.ids.data() + slice.first,
-                       positions_.data() + slice.first,
-                       block.starts,
-                       {inputs, count},
-                       step.producer,
-                       output,
-                       scratch_ + slice.worker * scratch_stride_,
-                       scratch_stride_,
-                       step.threads(slice.rows, block.longest, slice.threads)},
+  const ValueType& domain = instruction.input_types[0];
+  std::vector<size_t> image_starts;
+  if (domain.kind == ValueKind::grid && !instruction.op->row_wise)
+    for (size_t item = 0; item <= block.items; ++item) image_starts.push_back(item * domain.item_rows());
+  const bool text = !instruction.type.image;
+  instruction.op->run({.kernels = *kernels_,
+                       .rows = slice.rows,
+                       .first = slice.first,
+                       .items = block.items,
+                       .pixels = block.pixels,
+                       .ids = text ? block.ids.data() + slice.first : nullptr,
+                       .positions = text ? positions_.data() + slice.first : nullptr,
+                       .starts = text ? block.starts : image_starts,
+                       .inputs = {inputs, count},
+                       .producer = step.producer,
+                       .output = output,
+                       .scratch = scratch_ + slice.worker * scratch_stride_,
+                       .scratch_stride = scratch_stride_,
+                       .threads = step.threads(slice.rows, longest_of(instruction.type, block.longest), slice.threads)},
                       instruction);
 }
 
@@ -194,12 +216,12 @@ void Frame::run_group(const Group& group, const Block& block, size_t rows, unsig
 }
 
 void Frame::run(const Block& block, unsigned threads) {
-  const size_t segments = block.starts.size() - 1;
-  for (size_t segment = 0; segment < segments; ++segment)
-    for (size_t row = block.starts[segment]; row < block.starts[segment + 1]; ++row)
-      positions_[row] = static_cast<uint32_t>(row - block.starts[segment]);
+  for (size_t text = 0; text + 1 < block.starts.size(); ++text)
+    for (size_t row = block.starts[text]; row < block.starts[text + 1]; ++row)
+      positions_[row] = static_cast<uint32_t>(row - block.starts[text]);
   for (const Group& group : plan_->groups())
-    run_group(group, block, group.domain == ValueKind::segments ? segments : block.ids.size(), threads);
+    run_group(group, block, group.domain.kind == ValueKind::segments ? block.items : group.domain.rows(block.size()),
+              threads);
 }
 
 }  // namespace embedrt

@@ -12,17 +12,23 @@
 
 namespace embedrt {
 
-// Some texts of a call: all their tokens one after another.
+// Some texts of a call, all their tokens one after another, or some images.
 struct Block {
-  std::span<const uint32_t> ids;
-  std::span<const size_t> starts;  // segments + 1 of them, from 0
-  size_t longest;                  // rows of the longest segment
+  size_t items;
+  std::span<const uint32_t> ids = {};
+  std::span<const size_t> starts = {};  // of texts: items + 1 of them, from 0
+  size_t longest = 1;                   // tokens of the longest text
+  const uint8_t* pixels = nullptr;      // of images
+
+  // Tokens, or images.
+  size_t size() const { return pixels ? items : ids.size(); }
 };
 
 class Frame {
  public:
   // Lays the frame out; allocates when it has to grow, and then frees what it had. Throws std::bad_alloc.
-  void prepare(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads);
+  // For `size` tokens in texts of at most `longest`, or for `size` images.
+  void prepare(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads);
 
   // Runs the plan on a block of at most the prepared size, on the calling thread and up to `threads` − 1 of the pool's
   // (at most the prepared number). The rows of the output are then at result().
@@ -50,17 +56,17 @@ class Frame {
     void operator()(std::byte* memory) const noexcept;
   };
 
-  static Layout lay_out(const Plan& plan, const Kernels& kernels, size_t rows, size_t longest, unsigned threads);
+  static Layout lay_out(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads);
   void run_group(const Group& group, const Block& block, size_t rows, unsigned threads);
   void run_step(const Step& step, const Block& block, const Slice& slice);
   View view(uint16_t value, const Slice& slice) const;
 
   const Plan* plan_ = nullptr;
   const Kernels* kernels_ = nullptr;
-  size_t rows_ = 0, longest_ = 0;
+  size_t capacity_ = 0, longest_ = 0;  // tokens or images
   unsigned threads_ = 1;
   std::unique_ptr<std::byte, Release> memory_;
-  size_t size_ = 0;
+  size_t bytes_ = 0;
   std::byte* scratch_ = nullptr;  // of the first thread
   size_t scratch_stride_ = 0;
   std::vector<Place> views_;  // one for each value

@@ -12,7 +12,7 @@ std::string choice(std::string_view choices, uint32_t index) {
 }
 
 std::string value_name(uint16_t value) {
-  return value == 0 ? "ids" : "%" + std::to_string(value);
+  return value == 0 ? "input" : "%" + std::to_string(value);
 }
 
 std::string attribute_text(const Instruction& instruction, size_t i) {
@@ -30,17 +30,29 @@ std::string attribute_text(const Instruction& instruction, size_t i) {
   return text;
 }
 
+std::string_view kind_name(ValueKind kind) {
+  constexpr std::string_view names[] = {"input", "rows", "grid", "segments"};
+  return names[static_cast<size_t>(kind)];
+}
+
+std::string type_text(const ValueType& type) {
+  std::string text(kind_name(type.kind));
+  if (type.kind == ValueKind::grid) {
+    text += " ";
+    if (type.prefix > 0) text += std::to_string(type.prefix) + "+";
+    text += std::to_string(type.height) + "x" + std::to_string(type.width);
+  }
+  text += " x " + std::to_string(type.columns);
+  if (type.element == Element::uint8) text += " uint8";
+  return text;
+}
+
 }  // namespace
 
 std::string_view layout_name(Layout layout) {
   constexpr std::string_view names[] = {"none",     "vector_f32", "vector_i32", "matrix_f32",
                                         "table_i8", "panel_i8",   "panel_f32"};
   return names[static_cast<size_t>(layout)];
-}
-
-std::string_view kind_name(ValueKind kind) {
-  constexpr std::string_view names[] = {"ids", "rows", "segments"};
-  return names[static_cast<size_t>(kind)];
 }
 
 std::string listing(const Program& program) {
@@ -62,8 +74,7 @@ std::string listing(const Program& program) {
     for (size_t a = 0; a < instruction.words.size(); ++a)
       if (instruction.words[a] != instruction.op->attributes[a].default_word)
         text += " " + std::string(instruction.op->attributes[a].name) + "=" + attribute_text(instruction, a);
-    text += " -> " + std::string(kind_name(instruction.type.kind)) + " x " + std::to_string(instruction.type.columns) +
-            "\n";
+    text += " -> " + type_text(instruction.type) + "\n";
   }
   for (const Output& output : program.outputs)
     text += "output " + output.name + " = " + value_name(output.value) + "\n";

@@ -12,6 +12,5 @@ namespace embedrt {
 std::string listing(const Program& program);
 
 std::string_view layout_name(Layout layout);
-std::string_view kind_name(ValueKind kind);
 
 }  // namespace embedrt

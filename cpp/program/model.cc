@@ -62,11 +62,25 @@ Cut cut(std::span<const int64_t> offsets, unsigned threads, const Plan& plan) {
     total += rows_of(offsets, text);
     longest = std::max(longest, rows_of(offsets, text));
   }
-  auto blocks = cut_blocks(offsets, std::clamp(total / (size_t{4} * threads), kLeastBlockTokens, plan.block_tokens()));
+  auto blocks = cut_blocks(offsets, std::clamp(total / (size_t{4} * threads), kLeastBlockTokens, plan.block_size()));
   const double even = static_cast<double>(total) / threads;
   if (static_cast<double>(most_rows(blocks, threads)) <= kSharingCost * even || !plan.worth_sharing(total, longest))
     return {std::move(blocks), false};
-  return {cut_blocks(offsets, plan.block_tokens()), true};
+  return {cut_blocks(offsets, plan.block_size()), true};
+}
+
+// Images first … last − 1 of a call.
+struct Images {
+  size_t first, count;
+};
+
+// Blocks of `size` images at most, of about as many each.
+std::vector<Images> cut_images(size_t count, size_t size) {
+  const size_t blocks = (count + size - 1) / size;
+  std::vector<Images> result;
+  for (size_t b = 0; b < blocks; ++b)
+    result.push_back({count * b / blocks, count * (b + 1) / blocks - count * b / blocks});
+  return result;
 }
 
 bool all_finite(const float* row, size_t columns) {
@@ -74,6 +88,10 @@ bool all_finite(const float* row, size_t columns) {
   float sum = 0.0f;
   for (size_t c = 0; c < columns; ++c) sum += row[c] - row[c];
   return sum == 0.0f;
+}
+
+std::string item_name(const Plan& plan, size_t item) {
+  return (plan.image() ? "image " : "text ") + std::to_string(item);
 }
 
 std::string text_name(size_t text) {
@@ -146,35 +164,69 @@ void Model::check(std::span<const int32_t> ids, std::span<const int64_t> offsets
                          " is outside the vocabulary of " + std::to_string(program_.limits.vocabulary));
 }
 
+const Plan& Model::plan_of(const std::string& output, bool image) const {
+  const Plan& plan = find(output).plan;
+  if (plan.image() != image)
+    throw InputError("the output " + output + " is of " + (image ? "texts, not of images" : "images, not of texts"));
+  return plan;
+}
+
 uint64_t Model::work(uint32_t tokens, const std::string& output) const {
+  const Plan& plan = plan_of(output, tokens == 0);
   if (tokens > program_.limits.max_tokens)
     throw InputError(std::to_string(tokens) + " tokens, the model takes at most " +
                      std::to_string(program_.limits.max_tokens));
   ProgramLimits limits = program_.limits;
   limits.max_tokens = tokens;
-  uint64_t sum = 0;  // below 2^36 for a token: no overflow
-  for (const Step& step : find(output).plan.steps()) {
+  uint64_t sum = 0;  // below 2^36 for a token and 2^42 for an image: no overflow
+  for (const Step& step : plan.steps()) {
     if (step.quantize) continue;
     for (const Instruction* instruction : {step.instruction, step.producer}) {
       if (!instruction) continue;
-      const uint64_t rows = instruction->type.kind == ValueKind::rows ? tokens : 1;
+      const uint64_t rows =
+          instruction->type.kind == ValueKind::segments ? 1 : instruction->type.rows(tokens ? tokens : 1);
       sum += rows * instruction->op->work(*instruction, limits);
     }
   }
   return sum;
 }
 
+// Runs one block, whose items begin with `first` of the call, and writes its rows to `out`.
+void Model::run_block(const Plan& plan, const Block& block, size_t first, unsigned threads, float* out) const {
+  const Lease lease(*this);
+  Frame& frame = *lease;
+  // Tokens in steps, so that a frame soon has the size that it keeps, and one short text does not pay for a whole
+  // block.
+  const size_t step = plan.image() ? 1 : kLeastBlockTokens;
+  frame.prepare(plan, kernels_, round_up(std::max(block.size(), block.items), step), round_up(block.longest, step),
+                threads);
+  frame.run(block, threads);
+
+  const View result = frame.result();
+  const ValueType type = program_.type(plan.output());
+  const size_t rows = type.kind == ValueKind::segments ? block.items : type.rows(block.size());
+  for (size_t row = 0; row < rows; ++row) {
+    const float* from = result.x + row * result.stride;
+    if (!all_finite(from, type.columns)) {
+      const auto text = std::upper_bound(block.starts.begin(), block.starts.end(), row) - block.starts.begin() - 1;
+      const size_t item = type.kind == ValueKind::rows ? static_cast<size_t>(text) : row / type.item_rows();
+      throw Error(item_name(plan, first + item) + ": the result is not finite");
+    }
+    std::memcpy(out + row * type.columns, from, type.columns * sizeof(float));
+  }
+}
+
 bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out,
                 FunctionRef<bool()> stop) const {
+  const Plan& plan = plan_of(output, false);
   check(ids, offsets);
   const FloatEnv environment;
-  const Plan& plan = find(output).plan;
   const ValueType type = program_.type(plan.output());
   const Cut call = cut(offsets, threads_, plan);
   const uint32_t* tokens = reinterpret_cast<const uint32_t*>(ids.data());  // checked to be non-negative
   const unsigned block_threads = call.shared ? threads_ : 1;
 
-  const auto run_block = [&](size_t b, unsigned) {
+  const auto run_texts = [&](size_t b, unsigned) {
     const auto [first, last, rows, longest] = call.blocks[b];
     std::vector<size_t> starts(last - first + 1);
     for (size_t text = first; text < last; ++text)
@@ -182,30 +234,33 @@ bool Model::run(std::span<const int32_t> ids, std::span<const int64_t> offsets, 
     const size_t begin = static_cast<size_t>(offsets[first]),
                  count = static_cast<size_t>(offsets[last] - offsets[first]);
     starts.back() = count;
-
-    const Lease lease(*this);
-    Frame& frame = *lease;
-    // In steps, so that a frame soon has the size that it keeps, and one short text does not pay for a whole block.
-    frame.prepare(plan, kernels_, round_up(rows, kLeastBlockTokens), round_up(longest, kLeastBlockTokens),
-                  block_threads);
-    frame.run({{tokens + begin, count}, starts, longest}, block_threads);
-
-    const View result = frame.result();
-    const bool per_token = type.kind == ValueKind::rows;
-    float* to = out + (per_token ? begin : first) * type.columns;
-    const size_t result_rows = per_token ? count : last - first;
-    for (size_t row = 0; row < result_rows; ++row) {
-      const float* from = result.x + row * result.stride;
-      if (!all_finite(from, type.columns)) {
-        const size_t text =
-            per_token ? static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1
-                      : row;
-        throw Error(text_name(first + text) + ": the result is not finite");
-      }
-      std::memcpy(to + row * type.columns, from, type.columns * sizeof(float));
-    }
+    run_block(plan, {.items = last - first, .ids = {tokens + begin, count}, .starts = starts, .longest = longest},
+              first, block_threads, out + (type.kind == ValueKind::rows ? begin : first) * type.columns);
   };
-  return parallel_for(call.shared ? 1 : threads_, call.blocks.size(), run_block, stop);
+  return parallel_for(call.shared ? 1 : threads_, call.blocks.size(), run_texts, stop);
+}
+
+bool Model::run_images(const uint8_t* pixels, size_t count, const std::string& output, float* out,
+                       FunctionRef<bool()> stop) const {
+  const Plan& plan = plan_of(output, true);
+  const FloatEnv environment;
+  const ValueType type = program_.type(plan.output());
+  const size_t image = size_t{program_.limits.image_height} * program_.limits.image_width * 3;
+  // Each thread takes images of its own, and the threads share those that are left over.
+  const size_t whole = count / threads_ * threads_;
+  const auto run_blocks = [&](size_t begin, size_t end, size_t size, unsigned threads) {
+    const auto blocks = cut_images(end - begin, size);
+    return parallel_for(
+        threads == 1 ? threads_ : 1, blocks.size(),
+        [&](size_t b, unsigned) {
+          const size_t first = begin + blocks[b].first;
+          run_block(plan, {.items = blocks[b].count, .pixels = pixels + first * image}, first, threads,
+                    out + first * type.item_rows() * type.columns);
+        },
+        stop);
+  };
+  const size_t size = std::min(plan.block_size(), std::max<size_t>(whole / threads_, 1));
+  return run_blocks(0, whole, size, 1) && (whole == count || run_blocks(whole, count, plan.block_size(), threads_));
 }
 
 }  // namespace embedrt

@@ -38,8 +38,13 @@ class Model {
   bool run(std::span<const int32_t> ids, std::span<const int64_t> offsets, const std::string& output, float* out,
            FunctionRef<bool()> stop) const;
 
-  // Multiply-adds that linear layers and attention need for an output of one text of that many tokens. Throws
-  // InputError as run() does.
+  // Runs the program on `count` images of the program's size, [count, height, width, 3] bytes. Writes output_type's
+  // rows of `columns` floats for each. Otherwise as run().
+  bool run_images(const uint8_t* pixels, size_t count, const std::string& output, float* out,
+                  FunctionRef<bool()> stop) const;
+
+  // Multiply-adds that products of weights and attention need for an output of one text of that many tokens, or, for 0
+  // tokens, of one image. Throws InputError as run() does.
   uint64_t work(uint32_t tokens, const std::string& output) const;
 
  private:
@@ -50,6 +55,8 @@ class Model {
   class Lease;
 
   const NamedPlan& find(const std::string& name) const;
+  const Plan& plan_of(const std::string& output, bool image) const;
+  void run_block(const Plan& plan, const Block& block, size_t first, unsigned threads, float* out) const;
   void check(std::span<const int32_t> ids, std::span<const int64_t> offsets) const;
 
   ModelFile file_;

@@ -19,7 +19,7 @@ constexpr double kLeastBlock = 100'000.0;  // nanoseconds: twice what a sleeping
 // there too; others want to be shared by more. 128 and 256 rows cost all-MiniLM-L6-v2 5% and 8%; with 768 columns, 64
 // rows cost 12% (AMX, 2 MB of cache).
 constexpr size_t kSliceRows = 64, kHeavySliceRows = 256;
-constexpr size_t kBlockTokens[] = {64, 128, 256, 512};
+constexpr size_t kBlockTokens[] = {64, 128, 256, 512}, kBlockImages[] = {1, 2, 4, 8};
 
 // Bytes of the weights that a step reads.
 uint64_t weight_bytes(const Step& step) {
@@ -38,11 +38,16 @@ size_t kept(size_t cache) {
   return cache / 2;
 }
 
+// Bytes of a row of it.
+size_t row_bytes(const ValueType& type, bool quantized) {
+  return quantized || type.element == Element::uint8 ? type.columns : type.columns * sizeof(float);
+}
+
 }  // namespace
 
 double Step::nanoseconds(size_t rows, size_t longest) const {
   double multiply_adds = 0.0;
-  const ProgramLimits limits{0, static_cast<uint32_t>(longest)};
+  const ProgramLimits limits{.max_tokens = static_cast<uint32_t>(longest)};
   for (const Instruction* part : {producer, instruction}) {
     if (quantize || part == nullptr) continue;
     multiply_adds += static_cast<double>(rows) * static_cast<double>(part->op->work(*part, limits));
@@ -99,9 +104,9 @@ void Plan::group() {
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Step& step = steps_[s];
     const bool row_wise = step.quantize || step.instruction->op->row_wise;
-    const ValueKind domain = step.instruction->type.kind;
+    const ValueType& domain = step.instruction->type;
     if (!groups_.empty() && row_wise && !step.reads_quantised() && groups_.back().row_wise &&
-        groups_.back().domain == domain) {
+        groups_.back().domain.same_rows(domain)) {
       groups_.back().last = s + 1;
     } else {
       groups_.push_back({s, s + 1, row_wise, domain, true, kSliceRows});
@@ -119,26 +124,28 @@ void Plan::choose_block() {
   for (size_t s = 0; s < steps_.size(); ++s) {
     double here = 0.0;
     for (const Buffer& b : buffers_) {
-      if (!b.block || program_->type(b.value).kind != ValueKind::rows) continue;
-      const uint32_t columns = program_->type(b.value).columns;
-      const double bytes = static_cast<double>(b.quantized ? columns : columns * sizeof(float));
+      const ValueType type = program_->type(b.value);
+      if (!b.block || type.kind == ValueKind::segments) continue;
+      const double bytes = static_cast<double>(type.rows(1) * row_bytes(type, b.quantized));
       if (b.born <= s && s <= b.dies) here += bytes;
       if (b.born == s) moved += 2.0 * bytes;  // written and read
     }
     alive = std::max(alive, here);
   }
-  // Bytes for each token that come from behind the second-level cache.
-  const auto traffic = [&](size_t tokens) {
-    const double n = static_cast<double>(tokens);
+  // Bytes for each token or image that come from behind the second-level cache.
+  const auto traffic = [&](size_t size) {
+    const double n = static_cast<double>(size);
     return weights / n + moved * std::max(0.0, 1.0 - cache / (n * std::max(alive, 1.0)));
   };
-  block_tokens_ = *std::ranges::min_element(kBlockTokens, {}, traffic);
+  block_size_ = *std::ranges::min_element(image() ? kBlockImages : kBlockTokens, {}, traffic);
 }
 
-bool Plan::worth_sharing(size_t rows, size_t longest) const {
+bool Plan::worth_sharing(size_t n, size_t longest) const {
   double sum = 0.0;
-  for (const Step& step : steps_)
-    if (step.instruction->type.kind == ValueKind::rows) sum += step.nanoseconds(rows, longest);
+  for (const Step& step : steps_) {
+    const ValueType& type = step.instruction->type;
+    if (type.kind != ValueKind::segments) sum += step.nanoseconds(type.rows(n), longest);
+  }
   return sum >= kLeastBlock;
 }
 

@@ -35,7 +35,7 @@ struct Step {
 struct Group {
   size_t first, last;  // steps, half open
   bool row_wise;
-  ValueKind domain;   // of a row-wise group: what its rows are
+  ValueType domain;   // of what it defines: what its rows are
   bool light;         // its weights stay in the second-level cache from one slice to the next
   size_t slice_rows;  // at most so many rows at a time
 };
@@ -60,12 +60,16 @@ class Plan {
   const std::vector<Group>& groups() const { return groups_; }
   const std::vector<Buffer>& buffers() const { return buffers_; }
 
-  // Tokens of a block, where there are enough. More share each pass over the weights, which come from the third-level
-  // cache or from memory; but once the values of a block leave the second-level cache, they come from there as well.
-  size_t block_tokens() const { return block_tokens_; }
+  // Whether the output is of images, and not of texts.
+  bool image() const { return program_->type(output_).image; }
 
-  // Whether a block of `rows` tokens in texts of at most `longest` is worth waking other threads for.
-  bool worth_sharing(size_t rows, size_t longest) const;
+  // Tokens of a block, or images, where there are enough. More share each pass over the weights, which come from the
+  // third-level cache or from memory; but once the values of a block leave the second-level cache, they come from there
+  // as well.
+  size_t block_size() const { return block_size_; }
+
+  // Whether a block of `n` tokens in texts of at most `longest`, or of `n` images, is worth waking other threads for.
+  bool worth_sharing(size_t n, size_t longest) const;
 
  private:
   void schedule();
@@ -78,7 +82,7 @@ class Plan {
   std::vector<Step> steps_;
   std::vector<Group> groups_;
   std::vector<Buffer> buffers_;
-  size_t block_tokens_ = 0;
+  size_t block_size_ = 0;
 };
 
 }  // namespace embedrt

@@ -18,8 +18,8 @@ struct Output {
   uint16_t value = 0;
 };
 
-// Instruction i defines value i + 1; value 0 is the token ids. Instructions point at `tensors`, and tensors into the
-// file that the program was read from: it must outlive the program. Hence it moves and does not copy.
+// Instruction i defines value i + 1; value 0 is the item's token ids or pixels. Instructions point at `tensors`, and
+// tensors into the file that the program was read from: it must outlive the program. Hence it moves and does not copy.
 struct Program {
   ProgramLimits limits;
   std::vector<Tensor> tensors;
@@ -30,9 +30,10 @@ struct Program {
   Program(Program&&) = default;
   Program& operator=(Program&&) = default;
 
-  ValueType type(size_t value) const {
-    return value == 0 ? ValueType{ValueKind::ids, 1} : instructions[value - 1].type;
+  ValueType input_type() const {
+    return {.kind = ValueKind::input, .columns = 1, .height = limits.image_height, .width = limits.image_width};
   }
+  ValueType type(size_t value) const { return value == 0 ? input_type() : instructions[value - 1].type; }
 };
 
 // Reads and verifies the program of a file. Afterwards:
@@ -47,11 +48,13 @@ struct Program {
 Program load_program(const ModelFile& file);
 Program load_program(std::span<const std::byte> program, std::span<const std::byte> bulk);
 
-// Multiply-adds for one token in a segment of the longest length, at least one for each column of each value.
+// Multiply-adds for one token in a text of the longest length, at least one for each column of each value.
 uint64_t work_per_token(const Program& program);
+// The same for one image.
+uint64_t work_per_image(const Program& program);
 
 // Bytes of the float values that are alive at one time (read by a later instruction, or an output), at most, for a
-// block of `rows` tokens.
-uint64_t value_bytes(const Program& program, uint64_t rows);
+// block of `tokens` tokens and of one image.
+uint64_t value_bytes(const Program& program, uint64_t tokens);
 
 }  // namespace embedrt

@@ -36,10 +36,16 @@ Counts read_header(ByteReader& reader, ProgramLimits& limits) {
   counts.tensors = bounded(reader, "the number of tensors", 0, kMaxTensors);
   counts.instructions = bounded(reader, "the number of instructions", 1, kMaxInstructions);
   counts.outputs = bounded(reader, "the number of outputs", 1, kMaxOutputs);
-  limits.vocabulary = bounded(reader, "the vocabulary", 1, kMaxVocabulary);
-  limits.max_tokens = bounded(reader, "max tokens", 1, kMaxTokens);
-  bounded(reader, "a reserved word", 0, 0);
-  bounded(reader, "a reserved word", 0, 0);
+  const size_t at = reader.at();
+  limits.vocabulary = bounded(reader, "the vocabulary", 0, kMaxVocabulary);
+  limits.max_tokens = bounded(reader, "max tokens", 0, kMaxTokens);
+  limits.image_height = bounded(reader, "the image height", 0, kMaxImageExtent);
+  limits.image_width = bounded(reader, "the image width", 0, kMaxImageExtent);
+  if ((limits.vocabulary == 0) != (limits.max_tokens == 0))
+    reader.fail(at, "of the vocabulary and max tokens one alone is 0");
+  if ((limits.image_height == 0) != (limits.image_width == 0))
+    reader.fail(at, "of the image height and width one alone is 0");
+  if (limits.vocabulary == 0 && limits.image_height == 0) reader.fail(at, "the program takes neither texts nor images");
   return counts;
 }
 

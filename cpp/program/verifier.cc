@@ -13,6 +13,20 @@
 namespace embedrt {
 namespace {
 
+// The outputs that a program may have, and what each is made of.
+struct OutputRule {
+  std::string_view name;
+  ValueKind kind;
+  bool image;
+};
+
+constexpr OutputRule kOutputRules[] = {
+    {"token_embeddings", ValueKind::rows, false},   {"sentence_embedding", ValueKind::segments, false},
+    {"image_embedding", ValueKind::segments, true}, {"class_token", ValueKind::segments, true},
+    {"patch_mean", ValueKind::segments, true},      {"patch_embeddings", ValueKind::grid, true},
+    {"logits", ValueKind::segments, true},
+};
+
 [[noreturn]] void fail(const std::string& problem) {
   throw FormatError("program: " + problem);
 }
@@ -109,7 +123,7 @@ Instruction verify_instruction(const InstructionRecord& record, const Program& p
   verify_words(*record.op, record.words);
   instruction.words = record.words;
   instruction.type = record.op->check(instruction, program.limits);
-  if (instruction.type.kind == ValueKind::ids || instruction.type.columns == 0 ||
+  if (instruction.type.kind == ValueKind::input || instruction.type.columns == 0 ||
       instruction.type.columns > kMaxColumns) {
     fail("defines " + std::to_string(instruction.type.columns) + " columns, allowed are 1 to " +
          std::to_string(kMaxColumns));
@@ -121,11 +135,16 @@ void verify_output(const Output& output, const Program& program) {
   if (output.value == 0 || output.value > program.instructions.size()) {
     fail("there is no value " + std::to_string(output.value));
   }
-  const bool rows = output.name == format::kTokenEmbeddings;
-  if (!rows && output.name != format::kSentenceEmbedding) fail("the name is unknown");
-  if (program.type(output.value).kind != (rows ? ValueKind::rows : ValueKind::segments)) {
-    fail(rows ? "the value has no row for each token" : "the value has no row for each text");
+  const auto* rule = std::ranges::find(kOutputRules, output.name, &OutputRule::name);
+  if (rule == std::end(kOutputRules)) fail("the name is unknown");
+  const ValueType type = program.type(output.value);
+  if (type.kind != rule->kind || type.image != rule->image) {
+    fail(rule->kind == ValueKind::rows   ? "the value has no row for each token"
+         : rule->kind == ValueKind::grid ? "the value has no rows for the places of an image"
+         : rule->image                   ? "the value has no row for each image"
+                                         : "the value has no row for each text");
   }
+  if (type.element != Element::float32) fail("the value is not of floats");
   const auto same = [&](const Output& other) { return other.name == output.name; };
   if (std::any_of(program.outputs.begin(), program.outputs.end(), same)) fail("the name is there twice");
 }
@@ -149,37 +168,59 @@ void verify_costs(const Program& program) {
   if (work_per_token(program) > kMaxWorkPerToken) {
     fail("more than " + std::to_string(kMaxWorkPerToken) + " multiply-adds for one token");
   }
+  if (work_per_image(program) > kMaxWorkPerImage) {
+    fail("more than " + std::to_string(kMaxWorkPerImage) + " multiply-adds for one image");
+  }
   if (value_bytes(program, program.limits.max_tokens) > kMaxArenaBytes) {
     fail("values of more than " + std::to_string(kMaxArenaBytes) + " bytes for " +
-         std::to_string(program.limits.max_tokens) + " tokens");
+         std::to_string(program.limits.max_tokens) + " tokens or one image");
   }
+}
+
+// At most 4,096 of them, each at most 2^43: no overflow.
+uint64_t work_of(const Instruction& instruction, const ProgramLimits& limits) {
+  const uint64_t row = std::max<uint64_t>(instruction.op->work(instruction, limits), instruction.type.columns);
+  if (!instruction.type.image) return std::min(row, kMaxWorkPerToken + 1);
+  // 2^32 multiply-adds for a row at most, and 2^25 rows.
+  return std::min(row * instruction.type.item_rows(), kMaxWorkPerImage + 1);
+}
+
+uint64_t work_of(const Program& program, bool image) {
+  uint64_t sum = 0;
+  for (const Instruction& instruction : program.instructions)
+    if (instruction.type.image == image) sum += work_of(instruction, program.limits);
+  return sum;
 }
 
 }  // namespace
 
 uint64_t work_per_token(const Program& program) {
-  uint64_t sum = 0;
-  for (const Instruction& instruction : program.instructions) {
-    const uint64_t work =
-        std::max<uint64_t>(instruction.op->work(instruction, program.limits), instruction.type.columns);
-    sum += std::min(work, kMaxWorkPerToken + 1);  // at most 4,096 of them: no overflow
-  }
-  return sum;
+  return work_of(program, false);
 }
 
-uint64_t value_bytes(const Program& program, uint64_t rows) {
+uint64_t work_per_image(const Program& program) {
+  return work_of(program, true);
+}
+
+uint64_t value_bytes(const Program& program, uint64_t tokens) {
   const std::vector<size_t> last = last_reads(program);
-  // A value of segments has at most as many rows as there are tokens. Columns are padded to whole vectors.
-  const auto columns = [&](size_t value) { return uint64_t{(program.type(value).columns + 15) / 16} * 16; };
-  std::vector<uint64_t> ending(program.instructions.size() + 1, 0);  // columns that are last read by each instruction
+  // A value of segments has at most as many rows as there are tokens. Columns are padded to whole vectors. No product
+  // reaches 2^44, and no sum 2^56.
+  const auto bytes = [&](size_t value) {
+    const ValueType type = program.type(value);
+    const uint64_t row = type.element == Element::uint8 ? uint64_t{(type.columns + 63) / 64} * 64
+                                                        : uint64_t{(type.columns + 15) / 16} * 16 * sizeof(float);
+    return row * (type.image ? type.item_rows() : tokens);
+  };
+  std::vector<uint64_t> ending(program.instructions.size() + 1, 0);  // bytes that are last read by each instruction
   uint64_t alive = 0, most = 0;
   for (size_t i = 0; i < program.instructions.size(); ++i) {
-    alive += columns(i + 1);
-    ending[last[i + 1]] += columns(i + 1);
+    alive += bytes(i + 1);
+    ending[last[i + 1]] += bytes(i + 1);
     most = std::max(most, alive);
     alive -= ending[i];
   }
-  return most * sizeof(float) * rows;
+  return most;
 }
 
 Program load_program(std::span<const std::byte> section, std::span<const std::byte> bulk) {

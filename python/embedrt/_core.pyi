@@ -32,15 +32,16 @@ def peak(name: str, threads: int, seconds: float) -> float:
 def xxh64(data: bytes) -> int: ...
 
 class Model:
-    max_tokens: int
+    max_tokens: int  # 0 where the program takes no texts, as vocabulary
     vocabulary: int
+    image_size: tuple[int, int] | None  # height and width, where the program takes images
     threads: int
     fingerprint: str
     file_size: int
     golden_revision: int
     def __init__(self, source: str | bytes, *, mmap: bool = True, verify: bool = False, threads: int = 0) -> None: ...
     def section(self, name: str) -> bytes | None:
-        """The bytes of "text", "tokenizer", "about", "report" or "golden"; None when the file has no such section."""
+        """A section's bytes, None where the file has none: text, tokenizer, image, about, report or golden."""
 
     def outputs(self) -> dict[str, int]:
         """Each output's number of columns, by name."""
@@ -54,10 +55,14 @@ class Model:
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor table: name, layout, rows, columns, size."""
 
-    def work(self, tokens: int, output: str) -> int:
-        """The multiply-adds of linear layers and attention for one text of that many tokens, for one output.
+    def grid(self, output: str) -> tuple[int, int, int]:
+        """Of an output with a row for each place of an image: rows before the first place, lines, places of a line."""
 
-        Raises InputError for more tokens than the model takes, and for an unknown output.
+    def work(self, tokens: int, output: str) -> int:
+        """The multiply-adds of products with weights and of attention, for one output.
+
+        Of one text of that many tokens; of one image for 0. Raises InputError for more tokens than the model takes, and
+        for an unknown output.
         """
 
     def run(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], output: str) -> npt.NDArray[np.float32]:
@@ -65,4 +70,11 @@ class Model:
 
         ids int32 [n], offsets int64 [m + 1] → float32 [m, columns] for an output of segments, [n, columns] for one
         of rows.
+        """
+
+    def run_images(self, pixels: npt.NDArray[np.uint8], output: str) -> npt.NDArray[np.float32]:
+        """Run the program on images of its size.
+
+        uint8 [n, height, width, 3], RGB → float32 [n, columns] for an output of segments, [n, rows, columns] for one of
+        a grid.
         """

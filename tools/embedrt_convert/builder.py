@@ -15,10 +15,20 @@ from numpy.typing import NDArray
 
 from embedrt_convert.optable import AttributeValue, op_table
 
-IDS = 0  # the value that every program starts from: the token ids
+IDS = PIXELS = 0  # the value that every program starts from: token ids to `lookup`, pixels to `conv2d`
 
 # How a float tensor is stored, by the role that it plays; every other role is a vector.
-_FLOAT_LAYOUTS = {("lookup", "table"): "matrix_f32", ("linear", "weight"): "panel_f32"}
+_FLOAT_LAYOUTS = {
+    ("lookup", "table"): "matrix_f32",
+    ("linear", "weight"): "panel_f32",
+    ("conv2d", "weight"): "panel_f32",
+    ("conv2d", "bias"): "matrix_f32",
+    ("depthwise", "weight"): "matrix_f32",
+    ("place", "prefix"): "matrix_f32",
+    ("place", "position"): "matrix_f32",
+    ("rope", "cos"): "matrix_f32",
+    ("rope", "sin"): "matrix_f32",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +55,14 @@ class Instruction:
 
 @dataclass
 class Program:
-    """Instructions in order, and which values are outputs (name -> value)."""
+    """Instructions in order, and which values are outputs (name -> value).
+
+    `vocabulary` and `max_tokens` are 0 where the program takes no texts, `image_size` (height, width) where no images.
+    """
 
     vocabulary: int
     max_tokens: int
+    image_size: tuple[int, int] = (0, 0)
     instructions: list[Instruction] = field(default_factory=list)
     outputs: dict[str, int] = field(default_factory=dict)
 

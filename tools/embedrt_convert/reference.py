@@ -9,36 +9,17 @@ token or for each segment.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.builder import Program
-
-Values = NDArray[np.float64]
-Inputs = Sequence[Values]
-Tensors = Mapping[str, NDArray[Any]]
-Attributes = Mapping[str, Any]
+from embedrt_convert import reference_image
+from embedrt_convert.builder import IDS, Program
+from embedrt_convert.reference_types import ACTIVATIONS, Attributes, Inputs, Segments, Tensors, Values
 
 _TINY = 2.0**-100  # ranges below this quantise to zeros
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Ragged rows: segment i is rows offsets[i] to offsets[i + 1]."""
-
-    offsets: NDArray[np.int64]
-
-    def slices(self) -> list[slice]:
-        return [slice(begin, end) for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
-
-    def positions(self) -> NDArray[np.int64]:
-        """Each row's place in its segment."""
-        lengths = np.diff(self.offsets)
-        return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], lengths)
 
 
 def run(
@@ -49,15 +30,40 @@ def run(
     return values[program.outputs[output]]
 
 
+def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image_embedding") -> Values:
+    """An output of the program for images [n, height, width, 3]: float64 [n, columns], or [n · rows, columns]."""
+    return run_all_images(program, pixels)[program.outputs[output]]
+
+
 def run_all(program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> list[Values]:
-    """Every value of the program, in order; value 0 is the ids, as a column."""
-    segments = Segments(np.asarray(offsets, np.int64))
-    values: list[Values] = [np.asarray(ids, np.float64)[:, None]]
+    """Every value that texts define, in order; value 0 is the ids, as a column. Those of images are empty."""
+    return _run(program, np.asarray(ids, np.float64)[:, None], Segments(np.asarray(offsets, np.int64)), "lookup")
+
+
+def run_all_images(program: Program, pixels: NDArray[np.uint8]) -> list[Values]:
+    """Every value that images define, in order; value 0 is the pixels, [n · height · width, 3]."""
+    n, height, width, channels = pixels.shape
+    segments = Segments(np.arange(n + 1, dtype=np.int64) * (height * width), height, width)
+    return _run(program, pixels.reshape(-1, channels).astype(np.float64), segments, "conv2d")
+
+
+def _run(program: Program, start: Values, segments: Segments, reader: str) -> list[Values]:
+    """`reader` is the op that reads value 0 where the items are of this kind."""
+    values: list[Values | None] = [start]
+    places: list[Segments] = [segments]
     for instruction in program.instructions:
         inputs = [values[value] for value in instruction.inputs]
+        if any(each is None for each in inputs) or (instruction.inputs[0] == IDS and instruction.op != reader):
+            values.append(None)
+            places.append(segments)
+            continue
         tensors = {role: tensor.data for role, tensor in instruction.tensors.items()}
-        values.append(OPS[instruction.op](inputs, tensors, instruction.attributes, segments))
-    return values
+        place = places[instruction.inputs[0]]
+        known = [each for each in inputs if each is not None]
+        values.append(OPS[instruction.op](known, tensors, instruction.attributes, place))
+        change = reference_image.SEGMENTS.get(instruction.op)
+        places.append(change(place, tensors, instruction.attributes) if change else place)
+    return [np.empty((0, 0)) if value is None else value for value in values]
 
 
 def _f64(data: NDArray[Any]) -> Values:
@@ -125,22 +131,24 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
     for segment in segments.slices():
         if segment.stop > segment.start:
             q, k, v = parts[:, :, segment]
-            out[segment] = one(q, k, v, scale).transpose(1, 0, 2).reshape(-1, columns // 3)
+            mask = np.tri(q.shape[1], dtype=bool) if attributes["mask"] == "causal" else np.True_
+            out[segment] = one(q, k, v, scale, mask).transpose(1, 0, 2).reshape(-1, columns // 3)
     return out
 
 
-def _attention_float(q: Values, k: Values, v: Values, scale: float) -> Values:
-    scores = q @ k.transpose(0, 2, 1) * scale
+def _attention_float(q: Values, k: Values, v: Values, scale: float, mask: NDArray[np.bool_] | np.bool_) -> Values:
+    scores = np.where(mask, q @ k.transpose(0, 2, 1) * scale, -np.inf)
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     result: Values = p @ v / p.sum(axis=-1, keepdims=True)
     return result
 
 
-def _attention_int8(q: Values, k: Values, v: Values, scale: float) -> Values:
+def _attention_int8(q: Values, k: Values, v: Values, scale: float, mask: NDArray[np.bool_] | np.bool_) -> Values:
     q8, sq = _symmetric(q, axis=-1)
     k8, sk = _symmetric(k - k.mean(axis=1, keepdims=True), axis=-1)
     v8, sv = _symmetric(v, axis=1)
     scores = q8 @ k8.transpose(0, 2, 1) * sk.transpose(0, 2, 1) * (scale / math.log(2)) * sq
+    scores = np.where(mask, scores, -np.inf)
     top = scores.max(axis=-1, keepdims=True)
     # A little above the greatest score, as in float32; their common factor cancels in the quotient.
     p = np.rint(65535 * np.exp2(scores - (top + np.abs(top) * 2.0**-22)))
@@ -156,12 +164,32 @@ def _symmetric(x: Values, axis: int) -> tuple[Values, Values]:
 
 
 def pool(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
+    if "scale" in tensors:
+        sums = np.add.reduceat(inputs[0] - segments.zero, segments.offsets[:-1])
+        means: Values = sums * _f64(tensors["scale"])
+        return means
     one = POOLINGS[attributes["kind"]]
     out = np.zeros((len(segments.offsets) - 1, inputs[0].shape[1]))
     for item, part in enumerate(segments.slices()):
         if part.stop > part.start:
-            out[item] = one(inputs[0][part])
+            out[item] = one(inputs[0][part][attributes["skip"] :])
     return out
+
+
+def rope(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
+    rows, columns = inputs[0].shape
+    q_and_k, v = np.split(inputs[0], [columns // 3 * 2], axis=1)
+    heads = q_and_k.reshape(rows, 2 * attributes["heads"], -1)
+    first, second = np.split(heads, 2, axis=2)
+    cos, sin = (_f64(tensors[role][segments.positions()])[:, None] for role in ("cos", "sin"))
+    turned = heads * cos + np.concatenate([-second, first], axis=2) * sin
+    return np.concatenate([turned.reshape(rows, -1), v], axis=1)
+
+
+def glu(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
+    first, second = np.split(inputs[0], 2, axis=1)
+    result: Values = ACTIVATIONS[attributes["activation"]](first) * second
+    return result
 
 
 def normalize(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
@@ -175,43 +203,6 @@ def _weighted_mean(rows: Values) -> Values:
     result: Values = weights @ rows / weights.sum()
     return result
 
-
-def _sigmoid(x: Values) -> Values:
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-def _gelu_tanh(x: Values) -> Values:
-    u: Values = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
-    result: Values = 0.5 * x * (1 + np.tanh(u))
-    return result
-
-
-# erf at multiples of 1/512 up to 6, and three further Taylor terms: exact to 1e-15.
-_ERF_STEP = 1 / 512
-_ERF_TABLE = np.array([math.erf(i * _ERF_STEP) for i in range(6 * 512 + 1)])
-
-
-def erf(x: Values) -> Values:
-    """The error function, which NumPy does not have."""
-    size = np.minimum(np.abs(x), 6.0)
-    nearest = np.rint(size / _ERF_STEP)
-    at = nearest * _ERF_STEP
-    h = size - at
-    slope = 2 / math.sqrt(math.pi) * np.exp(-at * at)
-    taylor = h * (1 + h * (-at + h * ((2 * at * at - 1) / 3 + h * (3 * at - 2 * at**3) / 6)))
-    result: Values = np.copysign(_ERF_TABLE[nearest.astype(np.int64)] + slope * taylor, x)
-    return result
-
-
-ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
-    "none": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "gelu": lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
-    "gelu_tanh": _gelu_tanh,
-    "silu": lambda x: x * _sigmoid(x),
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-}
 
 POOLINGS: dict[str, Callable[[Values], Values]] = {
     "mean": lambda rows: rows.mean(axis=0),
@@ -231,4 +222,7 @@ OPS: dict[str, Callable[[Inputs, Tensors, Attributes, Segments], Values]] = {
     "attention": attention,
     "pool": pool,
     "normalize": normalize,
+    "rope": rope,
+    "glu": glu,
+    **reference_image.OPS,
 }

@@ -20,8 +20,8 @@ from embedrt_convert.optable import op_table
 from embedrt_convert.pack import layout_id, pack
 
 MAGIC = b"EMBEDRT\0"
-PROGRAM, TEXT, TOKENIZER, ABOUT, REPORT, GOLDEN, TENSORS = range(1, 8)
-_DECIDE_VECTORS = (PROGRAM, TEXT, TOKENIZER, TENSORS)
+PROGRAM, TEXT, TOKENIZER, IMAGE, ABOUT, REPORT, GOLDEN, TENSORS = range(1, 9)
+_DECIDE_VECTORS = (PROGRAM, TEXT, TOKENIZER, IMAGE, TENSORS)
 _HEADER = struct.Struct("<8sIIQII32s")
 _ENTRY = struct.Struct("<IIQQQ")
 _ALIGNMENT = 64
@@ -137,8 +137,7 @@ def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, in
             len(program.outputs),
             program.vocabulary,
             program.max_tokens,
-            0,
-            0,
+            *program.image_size,
         )
     ]
     for name in ops:
