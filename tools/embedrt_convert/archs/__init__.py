@@ -1,7 +1,8 @@
 """Lowerings: one file for each family, found by the model_type of config.json.
 
-Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves, and
-`lower(checkpoint) -> (Program, int)`: the encoder's program and the value of its last layer, one row for each token.
+Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves. A family of
+texts has `lower(checkpoint) -> (Program, int)`: the encoder's program and the value of its last layer, one row for each
+token. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ def families() -> dict[str, ModuleType]:
 
 
 def lower(checkpoint: Checkpoint) -> Program:
-    """The float program of a checkpoint, with the outputs `token_embeddings` and `sentence_embedding`.
+    """The float program of a checkpoint, with its outputs.
 
     Raises ConversionError when the family is unknown, or its config.json or weights are not what the family implies.
     """
     model_type = checkpoint.config.get("model_type")
     if model_type not in families():
         raise ConversionError(f"config.json has model_type {model_type!r}; known: {', '.join(families())}")
+    family = families()[model_type]
     program: Program
-    program, rows = families()[model_type].lower(checkpoint)
+    if hasattr(family, "lower_images"):
+        program = family.lower_images(checkpoint)
+        return program
+    program, rows = family.lower(checkpoint)
     lower_modules(program, rows, checkpoint.modules, positive(checkpoint.config, "hidden_size"))
     return program

@@ -50,6 +50,29 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Image:
+    """How a picture becomes pixels, and pixels the network's input: scale · byte + offset for each of R, G, B.
+
+    `height` and `width` are those of the pixels that the program takes. `resize` is None, or {"mode": "shortest_edge",
+    "size": int, "max": int | None}, or {"mode": "fixed", "height": int, "width": int}; `resample` a filter's name in
+    lower case; `crop` None or {"height": int, "width": int}. `logit_scale` and `logit_bias` turn cosines into logits, in
+    a model of texts and images.
+    """
+
+    height: int
+    width: int
+    resize: Mapping[str, Any] | None
+    resample: str
+    crop: Mapping[str, int] | None
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    labels: tuple[str, ...] | None = None
+    similarity: str = "cosine"
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """One model, as its files have it; nothing is transformed yet.
 
@@ -59,7 +82,8 @@ class Checkpoint:
 
     config: Mapping[str, Any]
     tensors: Mapping[str, NDArray[Any]]
-    text: Text
+    text: Text | None
     modules: tuple[Module, ...]
     licence: str
     notes: tuple[str, ...] = ()
+    image: Image | None = None
