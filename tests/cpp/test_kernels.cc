@@ -48,6 +48,9 @@ TEST(kernels_rows) {
 TEST(kernels_attention) {
   compare_with_scalar(attention_cases(Amount::full));
 }
+TEST(kernels_image) {
+  compare_with_scalar(image_cases(Amount::full));
+}
 
 TEST(kernels_conv) {
   compare_with_scalar(conv_cases(Amount::full));
