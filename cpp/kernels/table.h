@@ -3,10 +3,13 @@
 
 #include "kernels/attention_f32.h"
 #include "kernels/attention_i8.h"
+#include "kernels/attention_pool.h"
+#include "kernels/glu.h"
 #include "kernels/linear.h"
 #include "kernels/pool.h"
 #include "kernels/probe.h"
 #include "kernels/quantize.h"
+#include "kernels/rope.h"
 #include "kernels/rows.h"
 
 namespace embedrt {
@@ -70,6 +73,9 @@ constexpr Kernels make_kernels(const char* name) {
       .attention_f32 = attention_f32<V>,
       .pool = pool_segment<V>,
       .normalize = normalize_rows<V>,
+      .rope = rope_rows<V>,
+      .glu = glu_rows<V>,
+      .attention_pool = attention_pool<V>,
       .dot =
           [](const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
              size_t panels, int32_t* acc, size_t acc_stride) noexcept {
