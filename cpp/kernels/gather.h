@@ -1,6 +1,7 @@
 // The windows of a convolution, one row for each output ("im2col"), so that sums are a product of matrices.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/kernels.h"
@@ -69,19 +70,25 @@ class Gather {
         run_(args.window.kernel * args.channels / runs_),
         channels_(args.channels) {}
 
-  // Outputs first … first + rows − 1.
+  // Outputs first … first + rows − 1. The members in locals: a byte that is written might be one of theirs.
   void rows(size_t first, size_t rows, To* to, size_t stride) const {
     with_copy<V, To, From>(run_, [&]<class Copy>() {
-      size_t out_y = first / window_.out_width, out_x = first % window_.out_width;
+      const Window w = window_;
+      const From* const image = x_;
+      const size_t pixel = pixel_, line = line_, runs = runs_, run = run_;
+      size_t out_y = first / w.out_width, out_x = first % w.out_width;
       for (size_t r = 0; r < rows; ++r, to += stride) {
         // Below 0, as unsigned numbers, they are above every size.
-        const size_t y = out_y * window_.stride - window_.pad_top, x = out_x * window_.stride - window_.pad_left;
-        if (y < window_.height && y + window_.kernel <= window_.height && x < window_.width &&
-            x + window_.kernel <= window_.width)
-          inner<Copy>(x_ + y * line_ + x * pixel_, to);
-        else
+        const size_t y = out_y * w.stride - w.pad_top, x = out_x * w.stride - w.pad_left;
+        if (y < w.height && y + w.kernel <= w.height && x < w.width && x + w.kernel <= w.width) {
+          const From* from = image + y * line + x * pixel;
+          To* at = to;
+          for (size_t ky = 0; ky < w.kernel; ++ky, from += line)
+            for (size_t i = 0; i < runs; ++i, at += run) Copy::run(at, from + i * pixel, run);
+        } else {
           border(y, x, to);
-        if (++out_x == window_.out_width) {
+        }
+        if (++out_x == w.out_width) {
           out_x = 0;
           ++out_y;
         }
@@ -90,22 +97,31 @@ class Gather {
   }
 
  private:
-  template <class Copy>
-  [[gnu::always_inline]] void inner(const From* from, To* to) const {
-    for (size_t ky = 0; ky < window_.kernel; ++ky, from += line_)
-      for (size_t i = 0; i < runs_; ++i, to += run_) Copy::run(to, from + i * pixel_, run_);
+  [[gnu::noinline]]
+  void border(size_t y, size_t x, To* to) const {
+    // The columns of the window that lie inside.
+    size_t begin = 0, end = 0;
+    while (begin < window_.kernel && x + begin >= window_.width) ++begin;
+    for (end = begin; end < window_.kernel && x + end < window_.width;) ++end;
+    const size_t dense = runs_ == 1 ? end - begin : 1;  // pixels of a run
+    for (size_t ky = 0; ky < window_.kernel; ++ky, to += window_.kernel * channels_) {
+      if (y + ky >= window_.height || begin == end) {
+        fill(to, 0, window_.kernel);
+        continue;
+      }
+      fill(to, 0, begin);
+      const From* from = x_ + (y + ky) * line_ + (x + begin) * pixel_;
+      with_copy<V, To, From>(dense * channels_, [&]<class Copy>() {
+        for (size_t kx = begin; kx < end; kx += dense, from += dense * pixel_)
+          Copy::run(to + kx * channels_, from, dense * channels_);
+      });
+      fill(to, end, window_.kernel);
+    }
   }
 
-  void border(size_t y, size_t x, To* to) const {
-    for (size_t ky = 0; ky < window_.kernel; ++ky)
-      for (size_t kx = 0; kx < window_.kernel; ++kx, to += channels_) {
-        if (y + ky < window_.height && x + kx < window_.width) {
-          const From* from = x_ + (y + ky) * line_ + (x + kx) * pixel_;
-          with_copy<V, To, From>(channels_, [&]<class Copy>() { Copy::run(to, from, channels_); });
-        } else {
-          for (size_t c = 0; c < channels_; ++c) to[c] = pad_;
-        }
-      }
+  // Padding in pixels begin … end − 1 of a line of the window.
+  void fill(To* to, size_t begin, size_t end) const {
+    std::fill_n(to + begin * channels_, (end - begin) * channels_, To{pad_});
   }
 
   Window window_;
