@@ -13,8 +13,7 @@ struct PlainDepthwise {
   using Pixel = int16_t;
   using Weight = int16_t;
   static constexpr size_t kChannels = channels, kLanes = channels, kLines = 1;
-  static constexpr size_t kGroup = channels, kHalf = 0, kRegister = 16;
-  static constexpr int kOutputs = 1;
+  static constexpr size_t kGroup = channels, kHalf = 0;
   static constexpr bool kInOrder = true;
 
   template <class Byte>
@@ -22,17 +21,14 @@ struct PlainDepthwise {
     for (size_t c = 0; c < channels; ++c) out[c] = lines[0][c];
   }
 
-  struct Sums {
-    int32_t v[16];
-  };
-  static Sums none() { return {}; }
-  static const int16_t* load(const int16_t* p) { return p; }
-  static Sums add(Sums sums, const int16_t* x, const int16_t* w) {
-    for (int i = 0; i < 16; ++i) sums.v[i] += x[i] * w[i];
-    return sums;
-  }
-  static void store(int32_t* p, const Sums& sums) {
-    for (int i = 0; i < 16; ++i) p[i] = sums.v[i];
+  // A whole output: compilers keep a vector of sums in registers only within one loop.
+  static void sum(const int16_t* x, const int16_t* w, size_t groups, int32_t* sums) {
+    for (size_t c = 0; c < channels; c += 16) {
+      int32_t sum[16] = {};
+      for (size_t at = c; at < groups * channels; at += channels)
+        for (size_t i = 0; i < 16; ++i) sum[i] += x[at + i] * w[at + i];
+      for (size_t i = 0; i < 16; ++i) sums[c + i] = sum[i];
+    }
   }
 };
 

@@ -25,10 +25,11 @@ struct alignas(64) ByteColumns {
 //   Pixel, Weight         elements after unpacking; kGroup = kLanes · kLines of them are a group
 //   unpack(lines, out)    kChannels bytes at each of kLines lines, pixels or weights, to a group; two outputs: to the
 //                         first one's half, and the second one's begins kHalf elements after it
+//   kInOrder              the lanes are the channels: there is sum(pixels, weights, groups, sums) of one output alone.
+// Otherwise:
 //   kRegister             elements of a register; load(), add(sums, pixels, weights), none() and store() work on one
 //   kOutputs              registers of sums at once
 //   channel(lane)         the channel of a lane, that of a second output plus kChannels; fours of them are in order
-//   kInOrder              channel(lane) is lane. Otherwise there is also
 //   finish_bytes(sums, steps, outputs, columns, out, out_stride)   64 bytes of each output, as `ByteColumns` says
 template <class Taps>
 class DepthwiseBlock {

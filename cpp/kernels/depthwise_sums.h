@@ -71,7 +71,9 @@ template <class Taps>
 void sum_line(const typename Taps::Pixel* x, size_t step, const typename Taps::Weight* w, size_t kernel, size_t stride,
               size_t outputs, int32_t* sums) {
   const size_t groups = kernel * ((kernel + Taps::kLines - 1) / Taps::kLines);
-  if constexpr (Taps::kOutputs > 1) {
+  if constexpr (Taps::kInOrder) {
+    for (; outputs > 0; --outputs, x += step, sums += Taps::kLanes) Taps::sum(x, w, groups, sums);
+  } else {
     constexpr size_t N = Taps::kOutputs;
     const auto known = [&]<int known_kernel, int known_stride>() {
       if (kernel != known_kernel || stride != known_stride) return;
@@ -83,8 +85,8 @@ void sum_line(const typename Taps::Pixel* x, size_t step, const typename Taps::W
     known.template operator()<5, 1>();
     known.template operator()<5, 2>();
     known.template operator()<7, 1>();
+    sum_remaining_outputs<Taps, Taps::kOutputs>(x, step, w, groups, outputs, sums);
   }
-  sum_remaining_outputs<Taps, Taps::kOutputs>(x, step, w, groups, outputs, sums);
 }
 
 }  // namespace
