@@ -95,6 +95,19 @@ def flag(rng: random.Random) -> bool:
     return rng.random() < 0.5
 
 
+def test_punctuation_that_goes_is_no_end_of_a_word() -> None:
+    """What is cut behind it ends with the space before it, which the whole text has once."""
+    definition = tiny_tokenizers.siglip()
+    parts = definition["normalizer"]["normalizers"]
+    definition["normalizer"]["normalizers"] = [part for part in parts if part["type"] != "Strip"]
+    rebuilt = rebuild(tiny_tokenizers.as_bytes(definition), 1000)
+    tokenizer = rebuilt.build()
+    text = "a , the"
+    whole, head = (tokenizer.encode(each, add_special_tokens=False).ids for each in (text, text[:3]))
+    assert whole[: len(head)] != head
+    assert cut_rule(rebuilt, str).cut(text, 4) == 1
+
+
 @pytest.mark.parametrize("name", sorted(tiny_tokenizers.FAMILIES))
 def test_random_definitions(name: str) -> None:
     rng = random.Random(name)
