@@ -29,6 +29,16 @@ class Weights:
         self._ignored = re.compile("|".join(f"(?:{pattern})" for pattern in ignored))
         self._taken: set[str] = set()
 
+    def has(self, name: str) -> bool:
+        return self._prefix + name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, where the weights themselves say how wide a layer is. Raises ConversionError."""
+        if not self.has(name):
+            raise ConversionError(f"the checkpoint has no weight {self._prefix}{name}")
+        shape: tuple[int, ...] = self._tensors[self._prefix + name].shape
+        return shape
+
     def take(self, name: str, *shape: int, older: str | None = None) -> NDArray[np.float32]:
         """The tensor as float32; `older` is another name that it may go by.
 
@@ -43,7 +53,7 @@ class Weights:
         tensor = self._tensors[full]
         if tensor.shape != shape:
             raise ConversionError(
-                f"weight {full} has the shape {list(tensor.shape)}; config.json implies {list(shape)}"
+                f"weight {full} has the shape {list(tensor.shape)}; the model implies {list(shape)}"
             )
         floats = tensor.astype(np.float32, copy=False)
         if not np.isfinite(floats).all():
