@@ -61,7 +61,9 @@ def _lower_block(net: Network, x: Grid, block: Block) -> Grid:
 def strides_of(lengths: Sequence[int], strides: Sequence[int], spelling: str) -> list[int]:
     """The stride of every block: a stage's own for its first, 1 for the rest. Raises ConversionError."""
     if len(lengths) != len(strides) or 0 in lengths:
-        raise ConversionError(f"{spelling} has {len(strides)} stages of blocks; the checkpoint has the blocks {lengths}")
+        raise ConversionError(
+            f"{spelling} has {len(strides)} stages of blocks; the checkpoint has the blocks {lengths}"
+        )
     return [stride if i == 0 else 1 for length, stride in zip(lengths, strides, strict=True) for i in range(length)]
 
 

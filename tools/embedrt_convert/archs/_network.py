@@ -151,9 +151,7 @@ class Network:
         shape = (rows or self.rows(name), columns)
         weight = self.weights.take(f"{name}.weight", *shape, *self.weights.shape(f"{name}.weight")[2:])
         bias = self.weights.take(f"{name}.bias", shape[0])
-        return self.program.op(
-            "linear", x, name=name, weight=weight.reshape(shape), bias=bias, activation=activation
-        )
+        return self.program.op("linear", x, name=name, weight=weight.reshape(shape), bias=bias, activation=activation)
 
     def finish(self, features: Grid, pooled: int, embedding: int, columns: int) -> Program:
         """Name the outputs and account for every weight; `embedding` has `columns` numbers."""

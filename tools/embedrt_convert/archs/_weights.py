@@ -52,9 +52,7 @@ class Weights:
         self._taken.add(full)
         tensor = self._tensors[full]
         if tensor.shape != shape:
-            raise ConversionError(
-                f"weight {full} has the shape {list(tensor.shape)}; the model implies {list(shape)}"
-            )
+            raise ConversionError(f"weight {full} has the shape {list(tensor.shape)}; the model implies {list(shape)}")
         floats = tensor.astype(np.float32, copy=False)
         if not np.isfinite(floats).all():
             raise ConversionError(f"weight {full} has values that are not finite")

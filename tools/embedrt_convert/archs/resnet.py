@@ -87,9 +87,10 @@ def _lower(net: Network, stem: Layer, blocks: list[_Block], act: str) -> Program
 
 
 def _lower_block(net: Network, x: Grid, block: _Block, act: str) -> Grid:
+    # `act` is the stem's and the block's own; within a block it is ReLU, whatever the config says.
     y, last = x, block.convs[-1]
     for number, layer in enumerate(block.convs[:-1]):
-        y = net.conv(y, layer, stride=block.stride if number == block.strided else 1, activation=act)
+        y = net.conv(y, layer, stride=block.stride if number == block.strided else 1, activation="relu")
     shortcut = x if block.shortcut is None else net.conv(x, block.shortcut, stride=block.stride)
     if (shortcut.height, shortcut.width, shortcut.columns) != (y.height, y.width, net.rows(last.conv)):
         raise ConversionError(f"the block of {last.conv} needs a shortcut that the checkpoint does not have")

@@ -36,7 +36,9 @@ class Preset:
         height, width = image_size or (self.size, self.size)
         if self.squash:
             factors = height / self.size, width / self.size
-            sides = [max(round(self.resize * factor), side) for factor, side in zip(factors, (height, width), strict=True)]
+            sides = [
+                max(round(self.resize * factor), side) for factor, side in zip(factors, (height, width), strict=True)
+            ]
             resize: Mapping[str, Any] = {"mode": "fixed", "height": sides[0], "width": sides[1]}
         else:
             edge = round(self.resize * max(height, width) / self.size)
@@ -68,7 +70,10 @@ def find(arch: str) -> Architecture:
     if colon and library not in _LIBRARIES:
         raise ConversionError(f"the architecture {arch} is of {library}; known: {', '.join(_LIBRARIES)}")
     found = [
-        made for each, rows in _LIBRARIES.items() if library in ("", each) if (made := _match(each, rows, name)) is not None
+        made
+        for each, rows in _LIBRARIES.items()
+        if library in ("", each)
+        if (made := _match(each, rows, name)) is not None
     ]
     if not found:
         where = f"{library} " if library else ""
