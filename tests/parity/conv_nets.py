@@ -9,7 +9,9 @@ from typing import Any
 
 import cpu_torchvision  # noqa: F401  (before timm and torchvision)
 import numpy as np
+import timm.models.convnext as timm_convnext
 import timm.models.efficientnet as timm_efficientnet
+import timm.models.mobilenetv3 as timm_mobilenetv3
 import timm.models.resnet as timm_resnet
 import torch
 import torchvision.models as tv
@@ -55,6 +57,9 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
             elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
                 module.weight.copy_(1 + normal(module.weight, 0.2))
                 module.bias.copy_(normal(module.bias, 0.3))
+        for name, parameter in model.named_parameters():
+            if name.endswith(("gamma", "layer_scale", "layer_scale_parameter")):
+                parameter.copy_(0.5 + normal(parameter, 0.3))
         for module in norms:
             module.train().momentum = 1.0
         model(torch.randn((4, 3, 64, 64), generator=generator))
@@ -153,6 +158,26 @@ def _timm_efficientnet(arch: str, generate: Callable[..., nn.Module], width: flo
     return timm_peer(arch, generate(arch, channel_multiplier=width, num_classes=CLASSES, **settings))
 
 
+def _timm_mobilenet_v3(arch: str, **settings: Any) -> Peer:
+    return _timm_efficientnet(arch, timm_mobilenetv3._gen_mobilenet_v3, 0.35, **settings)
+
+
+def _timm_convnext(arch: str, **settings: Any) -> Peer:
+    model = timm_convnext.ConvNeXt(depths=(1, 2, 1, 1), dims=(12, 16, 20, 24), num_classes=CLASSES, **settings)
+    return timm_peer(arch, model)
+
+
+def _torchvision_convnext() -> Peer:
+    widths = [(12, 16, 2), (16, 20, 1), (20, 24, 1), (24, None, 2)]
+    blocks = [tv.convnext.CNBlockConfig(*each) for each in widths]
+    return torchvision_peer("convnext_tiny", tv.convnext.ConvNeXt(blocks, layer_scale=1.0, num_classes=CLASSES))
+
+
+def _torchvision_mobilenet_v3(size: str) -> Peer:
+    blocks, last = tv.mobilenetv3._mobilenet_v3_conf(f"mobilenet_v3_{size}", width_mult=0.35)
+    return torchvision_peer(f"mobilenet_v3_{size}", tv.MobileNetV3(blocks, last, num_classes=CLASSES))
+
+
 def _torchvision_efficientnet(arch: str, like: str, width: float, depth: float, **settings: Any) -> Peer:
     blocks, last = tv.efficientnet._efficientnet_conf(like, width_mult=width, depth_mult=depth)
     model = tv.efficientnet.EfficientNet(blocks, 0.0, last_channel=last, num_classes=CLASSES, **settings)
@@ -162,6 +187,7 @@ def _torchvision_efficientnet(arch: str, like: str, width: float, depth: float, 
 _TF = {"bn_eps": 1e-3, "pad_type": "same"}
 _KERAS_NORM = partial(nn.BatchNorm2d, eps=1e-3)
 _HF_RESNET = {"embedding_size": 10, "hidden_sizes": [12, 16, 24, 32], "depths": [1, 2, 1, 1]}
+_HF_CONVNEXT = {"hidden_sizes": [12, 16, 20, 24], "depths": [1, 2, 1, 1], "layer_norm_eps": 0.1}
 _HF_EFFICIENTNET = {"width_coefficient": 0.25, "depth_coefficient": 1.1, "hidden_dim": 320}
 
 PEERS: dict[str, Callable[[], Peer]] = {
@@ -230,4 +256,17 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "torchvision efficientnet_b5": partial(
         _torchvision_efficientnet, "efficientnet_b5", "efficientnet_b5", 0.25, 1.1, norm_layer=_KERAS_NORM
     ),
+    "timm mobilenetv3_large_100": partial(_timm_mobilenet_v3, "mobilenetv3_large_100"),
+    "timm mobilenetv3_small_050": partial(_timm_mobilenet_v3, "mobilenetv3_small_050"),
+    "timm tf_mobilenetv3_small_100": partial(_timm_mobilenet_v3, "tf_mobilenetv3_small_100", **_TF),
+    "timm tf_mobilenetv3_large_minimal_100": partial(_timm_mobilenet_v3, "tf_mobilenetv3_large_minimal_100", **_TF),
+    "torchvision mobilenet_v3_large": partial(_torchvision_mobilenet_v3, "large"),
+    "torchvision mobilenet_v3_small": partial(_torchvision_mobilenet_v3, "small"),
+    "transformers convnext": partial(transformers_peer, "ConvNext", **_HF_CONVNEXT),
+    "transformers convnext without scales": partial(
+        transformers_peer, "ConvNext", layer_scale_init_value=0.0, hidden_act="gelu_new", patch_size=3, **_HF_CONVNEXT
+    ),
+    "timm convnext_tiny": partial(_timm_convnext, "convnext_tiny"),
+    "timm convnext_atto": partial(_timm_convnext, "convnext_atto", conv_mlp=True),
+    "torchvision convnext_tiny": _torchvision_convnext,
 }

@@ -146,12 +146,34 @@ class Network:
         """How many columns the layer `name` makes."""
         return self.weights.shape(f"{name}.weight")[0]
 
-    def linear(self, x: int, name: str, columns: int, rows: int | None = None, *, activation: str = "none") -> int:
-        """A linear layer, or a 1x1 convolution, of `columns` numbers with a bias."""
-        shape = (rows or self.rows(name), columns)
-        weight = self.weights.take(f"{name}.weight", *shape, *self.weights.shape(f"{name}.weight")[2:])
-        bias = self.weights.take(f"{name}.bias", shape[0])
-        return self.program.op("linear", x, name=name, weight=weight.reshape(shape), bias=bias, activation=activation)
+    def linear(
+        self,
+        x: int,
+        name: str,
+        columns: int,
+        rows: int | None = None,
+        *,
+        activation: str = "none",
+        residual: int | None = None,
+        scale: str | None = None,
+    ) -> int:
+        """activation(scale · (a linear layer, or a 1x1 convolution, of `columns` numbers with a bias)) + residual."""
+        n = rows or self.rows(name)
+        weight = self.weights.take(f"{name}.weight", n, columns, *self.weights.shape(f"{name}.weight")[2:])
+        weight, bias = weight.reshape(n, columns), self.weights.take(f"{name}.bias", n)
+        if scale is not None:
+            factor = self.weights.take(scale, n, *self.weights.shape(scale)[1:]).reshape(n)
+            weight, bias = weight * factor[:, None], bias * factor
+        inputs = [x] if residual is None else [x, residual]
+        return self.program.op("linear", *inputs, name=name, weight=weight, bias=bias, activation=activation)
+
+    def norm(self, x: Grid, name: str, epsilon: float) -> Grid:
+        """LayerNorm of the columns of each place."""
+        return Grid(self.norm_row(x.value, name, x.columns, epsilon), x.height, x.width, x.columns)
+
+    def norm_row(self, x: int, name: str, columns: int, epsilon: float) -> int:
+        weight, bias = (self.weights.take(f"{name}.{part}", columns) for part in ("weight", "bias"))
+        return self.program.op("norm", x, name=name, weight=weight, bias=bias, epsilon=epsilon)
 
     def finish(self, features: Grid, pooled: int, embedding: int, columns: int) -> Program:
         """Name the outputs and account for every weight; `embedding` has `columns` numbers."""

@@ -27,7 +27,7 @@ _POOLING = ("mean", "max")
 
 
 def lower_images(checkpoint: Checkpoint) -> Program:
-    """Outputs: image_embedding, the pooled last feature map; patch_embeddings; patch_mean where that differs; logits."""
+    """Outputs: image_embedding, the last feature map pooled; patch_embeddings; patch_mean where it differs; logits."""
     spellings = {
         "transformers": _transformers,
         "timm": _timm,

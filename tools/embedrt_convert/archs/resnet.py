@@ -63,10 +63,11 @@ def _named(checkpoint: Checkpoint) -> Program:
     # `conv1.weight` is the end of other names too.
     net = Network(checkpoint, anchor="layer1.0.conv1.weight", classifier="fc")
     stages = [f"layer{stage + 1}" for stage in range(_STAGES)]
-    blocks = []
-    for stage, length in enumerate(stage_lengths(net.weights, stages, "conv1.weight")):
-        for i in range(length):
-            blocks.append(_named_block(net.weights, f"{stages[stage]}.{i}", 2 if stage > 0 and i == 0 else 1))
+    blocks = [
+        _named_block(net.weights, f"{stages[stage]}.{i}", 2 if stage > 0 and i == 0 else 1)
+        for stage, length in enumerate(stage_lengths(net.weights, stages, "conv1.weight"))
+        for i in range(length)
+    ]
     return _lower(net, Layer("conv1", "bn1"), blocks, "relu")
 
 

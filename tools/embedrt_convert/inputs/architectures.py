@@ -65,7 +65,7 @@ class Architecture:
 
 
 def find(arch: str) -> Architecture:
-    """The architecture that `library:name` names, or a plain name that one library alone has. Raises ConversionError."""
+    """The architecture of `library:name`, or of a plain name that one library alone has. Raises ConversionError."""
     library, colon, name = arch.rpartition(":")
     if colon and library not in _LIBRARIES:
         raise ConversionError(f"the architecture {arch} is of {library}; known: {', '.join(_LIBRARIES)}")
@@ -115,6 +115,16 @@ def timm_preset(
 
 def _efficientnet(eps: float, padding: str, act: str = "swish") -> dict[str, Any]:
     return {"model_type": "efficientnet", "batch_norm_eps": eps, "padding": padding, "hidden_act": act}
+
+
+def _mobilenet_v3(size: str, eps: float, padding: str, act: str = "hard_swish") -> dict[str, Any]:
+    return {
+        "model_type": "mobilenet_v3",
+        "size": size,
+        "batch_norm_eps": eps,
+        "padding": padding,
+        "hidden_act": act,
+    }
 
 
 _CROPS = {224: 0.875, 240: 0.882, 260: 0.89, 300: 0.904, 380: 0.922, 456: 0.934, 528: 0.942, 600: 0.949, 672: 0.954}
@@ -193,6 +203,37 @@ _TIMM = (
         _efficientnet(1e-3, "same", "relu6"),
         _numbered("tf_efficientnet_lite", _TF_LITE),
     ),
+    _Row(
+        r"mobilenetv3_large_(075|100)",
+        "mobilenetv3_large_075, _100",
+        _mobilenet_v3("large", 1e-5, "half"),
+        (
+            (r".*_075", replace(_PLAIN, resample="bilinear")),
+            (r".*", _PLAIN),
+        ),
+    ),
+    _Row(
+        r"mobilenetv3_small_(050|075|100)",
+        "mobilenetv3_small_050, _075, _100",
+        _mobilenet_v3("small", 1e-5, "half"),
+        ((r".*", _PLAIN),),
+    ),
+    *(
+        _Row(
+            rf"tf_mobilenetv3_{size}_{widths}",
+            f"tf_mobilenetv3_{size}_{known}",
+            _mobilenet_v3(size, 1e-3, "same", act),
+            ((r".*", timm_preset(224, 0.875, "bilinear", _HALF)),),
+        )
+        for size in ("large", "small")
+        for widths, known, act in (("(075|100)", "075, _100", "hard_swish"), ("minimal_100", "minimal_100", "relu"))
+    ),
+    _Row(
+        r"convnext_(atto|femto|pico|nano|tiny|small|base|large|xlarge)",
+        "convnext_atto … convnext_xlarge",
+        {"model_type": "convnext"},
+        ((r"convnext_(nano|tiny|small)", _SHARP), (r".*", _PLAIN)),
+    ),
 )
 
 _TORCHVISION = (
@@ -205,7 +246,7 @@ _TORCHVISION = (
     _Row("mobilenet_v2", "mobilenet_v2", {"model_type": "mobilenet_v2"}, ((r".*", _V2),)),
     _Row(
         r"efficientnet_b[0-4]",
-        "efficientnet_b0 … efficientnet_b7",
+        "efficientnet_b0 … efficientnet_b4",
         _efficientnet(1e-5, "half"),
         _numbered("efficientnet_b", _TORCHVISION_B),
     ),
@@ -214,6 +255,20 @@ _TORCHVISION = (
         "efficientnet_b5 … efficientnet_b7",
         _efficientnet(1e-3, "half"),
         _numbered("efficientnet_b", _TORCHVISION_B),
+    ),
+    *(
+        _Row(f"mobilenet_v3_{size}", f"mobilenet_v3_{size}", _mobilenet_v3(size, 1e-3, "half"), ((r".*", preset),))
+        for size, preset in (("large", _V2), ("small", _V1))
+    ),
+    _Row(
+        r"convnext_(tiny|small|base|large)",
+        "convnext_tiny … convnext_large",
+        {"model_type": "convnext"},
+        (
+            (r"convnext_tiny", replace(_V2, resize=236)),
+            (r"convnext_small", replace(_V2, resize=230)),
+            (r".*", _V2),
+        ),
     ),
 )
 
