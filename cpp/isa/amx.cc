@@ -1,5 +1,6 @@
 // AMX int8 tiles beside AVX-512: a row of a B tile is one line of the packed layout (four k of sixteen columns), so
 // weights load as they lie in the file.
+#include "isa/avx512vnni_depthwise.h"
 #include "isa/avx512vnni_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
@@ -20,6 +21,8 @@ static_assert(sizeof(TileConfig) == 64);
 
 struct Amx {
   using V = Avx512Vec;
+  template <size_t channels>
+  using Depthwise = Avx512Depthwise<channels>;
   static constexpr size_t kRows = 32, kPanels = 2;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
 

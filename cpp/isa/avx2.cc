@@ -10,6 +10,7 @@
 // of products is within 15·128·2 = 3840, and eight pairs add up in 16 bits before a vpmaddwd widens them.
 #include <cstring>
 
+#include "isa/avx2_depthwise.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
 #include "kernels/vec_avx2.h"
@@ -232,6 +233,8 @@ void dot_blocks(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w,
 
 struct Avx2 {
   using V = Avx2Vec;
+  template <size_t channels>
+  using Depthwise = Avx2Depthwise<WordArithmetic, channels>;
   static constexpr size_t kRows = kManyRows, kPanels = 4;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}

@@ -1,4 +1,5 @@
 // AVX-512 with VNNI: sixteen lanes in a register, vpdpbusd for sixteen columns and four k at once.
+#include "isa/avx512vnni_depthwise.h"
 #include "isa/avx512vnni_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
@@ -9,6 +10,8 @@ namespace {
 
 struct Avx512Vnni {
   using V = Avx512Vec;
+  template <size_t channels>
+  using Depthwise = Avx512Depthwise<channels>;
   static constexpr size_t kRows = 32, kPanels = 3;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
   static void begin() {}

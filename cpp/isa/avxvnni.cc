@@ -1,6 +1,7 @@
 // AVX2 with the VEX form of vpdpbusd: eight columns and four k at once.
 #include <cstring>
 
+#include "isa/avx2_depthwise.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
 #include "kernels/vec_avx2.h"
@@ -66,8 +67,14 @@ struct AvxVnniTiles {
   }
 };
 
+struct VexDot {
+  static __m256i dot(__m256i sum, __m256i x, __m256i w) { return _mm256_dpbusd_avx_epi32(sum, x, w); }
+};
+
 struct AvxVnni {
   using V = Avx2Vec;
+  template <size_t channels>
+  using Depthwise = Avx2Depthwise<VnniArithmetic<VexDot>, channels>;
   static constexpr size_t kRows = 48, kPanels = 6;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}

@@ -1,4 +1,5 @@
 // Baseline aarch64, without the dot product instructions: bytes are multiplied to 16 bits and added in pairs to 32.
+#include "isa/plain_depthwise.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
 #include "kernels/vec_neon.h"
@@ -63,6 +64,8 @@ struct NeonTiles {
 
 struct Neon {
   using V = NeonVec;
+  template <size_t channels>
+  using Depthwise = PlainDepthwise<V, channels>;
   static constexpr size_t kRows = 32, kPanels = 4;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}

@@ -1,4 +1,5 @@
 // Plain C++ for every CPU: the definition of the numerics contract.
+#include "isa/plain_depthwise.h"
 #include "isa/plain_dot.h"
 #include "isa/tables.h"
 #include "kernels/table.h"
@@ -9,6 +10,8 @@ namespace {
 
 struct Scalar {
   using V = ScalarVec;
+  template <size_t channels>
+  using Depthwise = PlainDepthwise<V, channels>;
   static constexpr size_t kRows = 16, kPanels = 4;
   static constexpr int kFloatRows = 1, kFloatPanels = 1;
   static void begin() {}

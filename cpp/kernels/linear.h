@@ -86,22 +86,27 @@ void linear_i8(const LinearI8Args& args) noexcept {
   with_activation(args.activation, [&]<Activation activation>() { linear_i8_with<Isa, activation>(args); });
 }
 
+// The sums of R rows × P panels, over k in order.
+template <class V, int R, int P>
+void float_sums(const float* x, size_t x_stride, const float* w, size_t k, typename V::F (&acc)[R][P]) {
+  using F = typename V::F;
+  for (int r = 0; r < R; ++r)
+    for (int p = 0; p < P; ++p) acc[r][p] = V::set1(0.0f);
+  for (size_t i = 0; i < k; ++i) {
+    F column[P];
+    for (int p = 0; p < P; ++p) column[p] = V::load(w + (static_cast<size_t>(p) * k + i) * 16);
+    for (int r = 0; r < R; ++r) {
+      const F value = V::set1(x[static_cast<size_t>(r) * x_stride + i]);
+      for (int p = 0; p < P; ++p) acc[r][p] = V::fma(value, column[p], acc[r][p]);
+    }
+  }
+}
+
 template <class V, Activation activation, int R, int P>
 void linear_f32_tile(const LinearF32Args& args, size_t row, size_t panel) {
   using F = typename V::F;
   F acc[R][P];
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) acc[r][p] = V::set1(0.0f);
-  const float* w = args.weight + panel * args.k * 16;
-  const float* x = args.x + row * args.x_stride;
-  for (size_t k = 0; k < args.k; ++k) {
-    F column[P];
-    for (int p = 0; p < P; ++p) column[p] = V::load(w + (static_cast<size_t>(p) * args.k + k) * 16);
-    for (int r = 0; r < R; ++r) {
-      const F value = V::set1(x[static_cast<size_t>(r) * args.x_stride + k]);
-      for (int p = 0; p < P; ++p) acc[r][p] = V::fma(value, column[p], acc[r][p]);
-    }
-  }
+  float_sums<V, R, P>(args.x + row * args.x_stride, args.x_stride, args.weight + panel * args.k * 16, args.k, acc);
   for (int r = 0; r < R; ++r) {
     const size_t at = row + static_cast<size_t>(r);
     for (int p = 0; p < P; ++p) {

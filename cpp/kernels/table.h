@@ -3,7 +3,12 @@
 
 #include "kernels/attention_f32.h"
 #include "kernels/attention_i8.h"
+#include "kernels/bytes.h"
+#include "kernels/conv.h"
+#include "kernels/depthwise_f32.h"
+#include "kernels/depthwise_i8.h"
 #include "kernels/linear.h"
+#include "kernels/max_pool.h"
 #include "kernels/pool.h"
 #include "kernels/probe.h"
 #include "kernels/quantize.h"
@@ -70,6 +75,18 @@ constexpr Kernels make_kernels(const char* name) {
       .attention_f32 = attention_f32<V>,
       .pool = pool_segment<V>,
       .normalize = normalize_rows<V>,
+      .conv_i8_scratch = conv_i8_scratch<Isa>,
+      .conv_i8 = conv_i8<Isa>,
+      .conv_f32_scratch = conv_f32_scratch<Isa>,
+      .conv_f32 = conv_f32<Isa>,
+      .depthwise_i8_scratch = depthwise_i8_scratch<Isa>,
+      .depthwise_i8 = depthwise_i8<Isa>,
+      .depthwise_f32_scratch = depthwise_f32_scratch<V>,
+      .depthwise_f32 = depthwise_f32<V>,
+      .max_pool = max_pool<V>,
+      .quantize_static = quantize_static<V>,
+      .gate = gate_rows<V>,
+      .pool_u8 = pool_u8<V>,
       .dot =
           [](const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
              size_t panels, int32_t* acc, size_t acc_stride) noexcept {

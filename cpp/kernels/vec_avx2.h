@@ -93,6 +93,19 @@ struct Avx2Vec {
     store_packed(p, _mm256_packus_epi32(a[0].lo, a[0].hi), _mm256_packus_epi32(a[1].lo, a[1].hi));
     store_packed(p + 32, _mm256_packus_epi32(a[2].lo, a[2].hi), _mm256_packus_epi32(a[3].lo, a[3].hi));
   }
+  // Of t, the integer that store_clamped_bytes takes for round(max(min(t, 255), 0)): a float below the integers becomes
+  // the least one.
+  static I round_to_byte(F t) { return round(min(t, set1(255.0f))); }
+  static I load_bytes(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+  }
+  static void copy_64_bytes(uint8_t* to, const uint8_t* from) {
+    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 32), high);
+  }
   static I load_signed_bytes(const int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};

@@ -59,6 +59,13 @@ struct Avx512Vec {
     const __m512i bytes = _mm512_packus_epi16(_mm512_packus_epi32(a[0], a[1]), _mm512_packus_epi32(a[2], a[3]));
     _mm512_storeu_si512(p, _mm512_permutexvar_epi32(unpacked_order(), bytes));
   }
+  // Of t, the integer that store_clamped_bytes takes for round(max(min(t, 255), 0)): a float below the integers becomes
+  // the least one.
+  static I round_to_byte(F t) { return round(min(t, set1(255.0f))); }
+  static I load_bytes(const uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void copy_64_bytes(uint8_t* to, const uint8_t* from) { _mm512_storeu_si512(to, _mm512_loadu_si512(from)); }
   static I load_signed_bytes(const int8_t* p) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }

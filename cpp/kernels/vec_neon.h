@@ -150,6 +150,16 @@ struct NeonVec {
     };
     for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, vcombine_u8(pack(x[i].a, x[i].b), pack(x[i].c, x[i].d)));
   }
+  // Of t, the integer that store_clamped_bytes takes for round(max(min(t, 255), 0)): a float below the integers becomes
+  // the least one.
+  static I round_to_byte(F t) { return round(min(t, set1(255.0f))); }
+  static I load_bytes(const uint8_t* p) {
+    const uint8x16_t bytes = vld1q_u8(p);
+    const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_u8(vget_high_u8(bytes));
+    return {vmovl_u16(vget_low_u16(low)), vmovl_u16(vget_high_u16(low)), vmovl_u16(vget_low_u16(high)),
+            vmovl_u16(vget_high_u16(high))};
+  }
+  static void copy_64_bytes(uint8_t* to, const uint8_t* from) { std::memcpy(to, from, 64); }
   static I load_signed_bytes(const int8_t* p) {
     const int8x16_t bytes = vld1q_s8(p);
     const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));

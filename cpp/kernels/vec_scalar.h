@@ -172,6 +172,12 @@ struct ScalarVec {
       p[i] = static_cast<uint8_t>(x < 0 ? 0 : x > 255 ? 255 : x);
     }
   }
+  // Of t, the integer that store_clamped_bytes takes for round(max(min(t, 255), 0)).
+  static I round_to_byte(F t) { return round(max(min(t, set1(255.0f)), set1(0.0f))); }
+  static I load_bytes(const uint8_t* p) {
+    return make_int([&](int i) { return p[i]; });
+  }
+  static void copy_64_bytes(uint8_t* to, const uint8_t* from) { std::memcpy(to, from, 64); }
   static I load_signed_bytes(const int8_t* p) {
     return make_int([&](int i) { return p[i]; });
   }

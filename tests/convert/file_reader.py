@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-KINDS = {1: "program", 2: "text", 3: "tokenizer", 4: "about", 5: "report", 6: "golden", 7: "tensors"}
+KINDS = dict(enumerate(("program", "text", "tokenizer", "image", "about", "report", "golden", "tensors"), 1))
 LAYOUTS = {1: "vector_f32", 2: "vector_i32", 3: "matrix_f32", 4: "table_i8", 5: "panel_i8", 6: "panel_f32"}
 
 
@@ -39,6 +39,7 @@ class File:
     sections: dict[str, bytes]
     vocabulary: int = 0
     max_tokens: int = 0
+    image_size: tuple[int, int] = (0, 0)
     ops: dict[int, tuple[str, list[str]]] = field(default_factory=dict)  # id -> name, attribute names
     tensors: list[tuple[str, str, np.ndarray]] = field(default_factory=list)  # name, layout, values
     instructions: list[tuple[str, list[int], list[int], dict[str, int]]] = field(default_factory=list)
@@ -55,7 +56,7 @@ def read(data: bytes) -> File:
     (checksum,) = cursor.take("Q")
     assert checksum == xxhash.xxh64_intdigest(data[: cursor.at - 8])
     assert [kind for kind, *_ in entries] == sorted({kind for kind, *_ in entries})
-    assert entries[0][0] == 1 and entries[-1][0] == 7
+    assert entries[0][0] == 1 and entries[-1][0] == 8
 
     sections, content_digest = {}, hashlib.sha256()
     for kind, zero, offset, length, checksum in entries:
@@ -64,7 +65,7 @@ def read(data: bytes) -> File:
         content = data[offset : offset + length]
         assert len(content) == length and xxhash.xxh64_intdigest(content) == checksum
         sections[KINDS[kind]] = content
-        if kind in (1, 2, 3, 7):
+        if kind in (1, 2, 3, 4, 8):
             content_digest.update(struct.pack("<IQ", kind, length) + hashlib.sha256(content).digest())
         cursor.at = offset + length
     assert len(data) - cursor.at >= 1024 and not any(data[cursor.at :])
@@ -77,8 +78,8 @@ def read(data: bytes) -> File:
 
 def _read_program(file: File) -> None:
     cursor = Cursor(file.sections["program"])
-    ops, tensors, instructions, outputs, file.vocabulary, file.max_tokens, *zeros = cursor.take("8I")
-    assert zeros == [0, 0]
+    ops, tensors, instructions, outputs, file.vocabulary, file.max_tokens, *size = cursor.take("8I")
+    file.image_size = (size[0], size[1])
     for _ in range(ops):
         number, attributes = cursor.take("HB")
         name = cursor.str8()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embedrt import _core
-from embedrt_convert import reference
+from embedrt_convert import reference, reference_types
 from embedrt_convert.optable import op_table
 from embedrt_convert.reference import Segments
 
@@ -25,7 +25,7 @@ def test_every_op_of_the_core_has_a_function():
     assert set(reference.POOLINGS) == set(choices["pool", "kind"])
 
 
-def attention_by_loops(x, heads, scale):
+def attention_by_loops(x, heads, scale, causal):
     width = x.shape[1] // 3
     d = width // heads
     out = np.zeros((len(x), width))
@@ -33,23 +33,26 @@ def attention_by_loops(x, heads, scale):
         for head in range(heads):
             q, k, v = (x[begin:end, part * width + head * d : part * width + (head + 1) * d] for part in range(3))
             for i in range(end - begin):
-                weights = [math.exp(scale * float(q[i] @ k[j])) for j in range(end - begin)]
+                keys = range(i + 1 if causal else end - begin)
+                weights = [math.exp(scale * float(q[i] @ k[j])) for j in keys]
                 out[begin + i, head * d : (head + 1) * d] = sum(w * v[j] for j, w in enumerate(weights)) / sum(weights)
     return out
 
 
 @pytest.mark.parametrize(("heads", "d"), [(1, 4), (3, 10), (4, 16)])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-12), ("int8", 0.05)])
-def test_attention(heads, d, precision, tolerance):
+@pytest.mark.parametrize("mask", ["none", "causal"])
+def test_attention(heads, d, precision, tolerance, mask):
     x = RNG.normal(size=(ROWS, 3 * heads * d))
-    attributes = {"heads": heads, "scale": 1 / math.sqrt(d), "precision": precision}
+    attributes = {"heads": heads, "scale": 1 / math.sqrt(d), "precision": precision, "mask": mask}
     y = reference.attention([x], {}, attributes, SEGMENTS)
-    np.testing.assert_allclose(y, attention_by_loops(x, heads, 1 / math.sqrt(d)), rtol=0, atol=tolerance)
+    expected = attention_by_loops(x, heads, 1 / math.sqrt(d), mask == "causal")
+    np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
 
 def test_attention_int8_of_equal_rows_is_their_value():
     x = np.tile(RNG.normal(size=(1, 24)), (ROWS, 1))
-    y = reference.attention([x], {}, {"heads": 2, "scale": 0.5, "precision": "int8"}, SEGMENTS)
+    y = reference.attention([x], {}, {"heads": 2, "scale": 0.5, "precision": "int8", "mask": "none"}, SEGMENTS)
     np.testing.assert_allclose(y, x[:, 16:], atol=np.abs(x).max() / 127)
 
 
@@ -111,7 +114,7 @@ def test_lookup():
 @pytest.mark.parametrize("kind", sorted(reference.POOLINGS))
 def test_pool(kind):
     x = RNG.normal(size=(ROWS, 3))
-    y = reference.pool([x], {}, {"kind": kind}, SEGMENTS)
+    y = reference.pool([x], {}, {"kind": kind, "skip": 0}, SEGMENTS)
     for item, length in enumerate(LENGTHS):
         rows = x[OFFSETS[item] : OFFSETS[item + 1]]
         if length == 0:
@@ -146,6 +149,10 @@ def test_activations():
         "silu": x * logistic,
         "tanh": [math.tanh(v) for v in x],
         "sigmoid": logistic,
+        "relu6": [min(max(v, 0), 6) for v in x],
+        "hard_swish": [v * min(max(v + 3, 0), 6) / 6 for v in x],
+        "hard_sigmoid": [min(max(v + 3, 0), 6) / 6 for v in x],
+        "quick_gelu": [v / (1 + math.exp(-1.702 * v)) for v in x],
     }
     for name, function in reference.ACTIVATIONS.items():
         np.testing.assert_allclose(function(x), expected[name], rtol=0, atol=4e-15, err_msg=name)
@@ -153,4 +160,4 @@ def test_activations():
 
 def test_erf():
     x = np.linspace(-8, 8, 100_001)
-    np.testing.assert_allclose(reference.erf(x), [math.erf(v) for v in x], rtol=0, atol=5e-16)
+    np.testing.assert_allclose(reference_types.erf(x), [math.erf(v) for v in x], rtol=0, atol=5e-16)

@@ -102,7 +102,7 @@ Bytes ProgramMaker::section() const {
   for (const size_t count : {directory.size(), tensors.size(), instructions.size(), outputs.size()}) {
     append(bytes, static_cast<uint32_t>(count));
   }
-  for (const uint32_t word : {vocabulary, max_tokens, reserved[0], reserved[1]}) append(bytes, word);
+  for (const uint32_t word : {vocabulary, max_tokens, image[0], image[1]}) append(bytes, word);
   for (const OpText& op : directory) {
     append(bytes, op.id);
     append(bytes, static_cast<uint8_t>(op.attributes.size()));
@@ -166,7 +166,7 @@ Bytes make_file(const std::map<uint32_t, Bytes>& sections) {
 }
 
 Bytes make_file(const ProgramMaker& program) {
-  return make_file({{1, program.section()}, {7, program.bulk}});
+  return make_file({{1, program.section()}, {8, program.bulk}});
 }
 
 void repair_header(Bytes& file) {

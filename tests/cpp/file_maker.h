@@ -41,7 +41,7 @@ class ProgramMaker {
   explicit ProgramMaker(uint32_t ids = 50, uint32_t tokens = 24) : vocabulary(ids), max_tokens(tokens) {}
 
   uint32_t vocabulary, max_tokens;
-  std::array<uint32_t, 2> reserved = {0, 0};
+  std::array<uint32_t, 2> image = {0, 0};  // height, width
   std::vector<OpText> directory;
   std::vector<TensorText> tensors;
   std::vector<InstructionText> instructions;

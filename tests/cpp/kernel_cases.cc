@@ -80,7 +80,8 @@ void append(std::vector<uint8_t>& result, const float* values, size_t count) {
 
 std::vector<KernelCase> all_cases(Amount amount) {
   std::vector<KernelCase> all = product_cases(amount);
-  for (auto& more : {row_cases(amount), attention_cases(amount)}) all.insert(all.end(), more.begin(), more.end());
+  for (auto& more : {row_cases(amount), attention_cases(amount), conv_cases(amount), image_cases(amount)})
+    all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 

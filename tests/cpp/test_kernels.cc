@@ -48,6 +48,13 @@ TEST(kernels_rows) {
 TEST(kernels_attention) {
   compare_with_scalar(attention_cases(Amount::full));
 }
+TEST(kernels_image) {
+  compare_with_scalar(image_cases(Amount::full));
+}
+
+TEST(kernels_conv) {
+  compare_with_scalar(conv_cases(Amount::full));
+}
 
 TEST(kernels_scalar_dot_is_the_product) {
   for (const size_t k : std::initializer_list<size_t>{1, 4, 7, 64, 129}) {

@@ -26,7 +26,7 @@ Bytes text(const char* words) {
 
 // program, text and tensors; the table's entries are 0, 1 and 2.
 Bytes good_file() {
-  return make_file({{1, text("program")}, {2, text("{}")}, {7, Bytes(100, std::byte{7})}});
+  return make_file({{1, text("program")}, {2, text("{}")}, {8, Bytes(100, std::byte{7})}});
 }
 
 ModelFile open(const Bytes& file) {
@@ -71,10 +71,10 @@ TEST(file_fingerprint_follows_what_decides_vectors) {
   CHECK(fingerprint.size() == 32 && fingerprint.find_first_not_of("0123456789abcdef") == std::string::npos);
   CHECK(open(good_file()).fingerprint(2) != fingerprint);
   const Bytes program = text("program"), bulk(100, std::byte{7});
-  CHECK(open(make_file({{1, program}, {2, text("{}")}, {4, text("about")}, {7, bulk}})).fingerprint(1) == fingerprint);
-  CHECK(open(make_file({{1, program}, {2, text("{ }")}, {7, bulk}})).fingerprint(1) != fingerprint);
-  CHECK(open(make_file({{1, program}, {2, text("{}")}, {7, Bytes(100)}})).fingerprint(1) != fingerprint);
-  CHECK(open(make_file({{1, program}, {3, text("{}")}, {7, bulk}})).fingerprint(1) != fingerprint);
+  CHECK(open(make_file({{1, program}, {2, text("{}")}, {5, text("about")}, {8, bulk}})).fingerprint(1) == fingerprint);
+  CHECK(open(make_file({{1, program}, {2, text("{ }")}, {8, bulk}})).fingerprint(1) != fingerprint);
+  CHECK(open(make_file({{1, program}, {2, text("{}")}, {8, Bytes(100)}})).fingerprint(1) != fingerprint);
+  CHECK(open(make_file({{1, program}, {3, text("{}")}, {8, bulk}})).fingerprint(1) != fingerprint);
 }
 
 TEST(file_header) {
@@ -106,14 +106,14 @@ TEST(file_size) {
 
 TEST(file_section_table) {
   refused(with(kTable, uint32_t{0}), "section table, entry 0: unknown kind 0");
-  refused(with(kTable + 32, uint32_t{8}), "section table, entry 1: unknown kind 8");
+  refused(with(kTable + 32, uint32_t{9}), "section table, entry 1: unknown kind 9");
   refused(with(kTable + 4, uint32_t{1}), "section table, entry 0: the reserved word");
   refused(with(kTable + 32, uint32_t{1}), "program: the section stands twice");
   refused(with(kTable, uint32_t{3}), "text: the section table is not in ascending order");
-  refused(make_file({{2, text("{}")}, {7, Bytes(64)}}), "there is no program");
+  refused(make_file({{2, text("{}")}, {8, Bytes(64)}}), "there is no program");
   refused(make_file({{1, text("{}")}, {2, Bytes(64)}}), "there are no tensors");
-  refused(make_file({{1, Bytes((16u << 20) + 1)}, {7, Bytes(64)}}), "program: 16777217 bytes, allowed are 16777216");
-  refused(make_file({{1, Bytes(1)}, {2, Bytes((1u << 20) + 1)}, {7, Bytes(64)}}), "text: 1048577 bytes");
+  refused(make_file({{1, Bytes((16u << 20) + 1)}, {8, Bytes(64)}}), "program: 16777217 bytes, allowed are 16777216");
+  refused(make_file({{1, Bytes(1)}, {2, Bytes((1u << 20) + 1)}, {8, Bytes(64)}}), "text: 1048577 bytes");
 }
 
 TEST(file_section_places) {

@@ -73,7 +73,7 @@ TEST(program_good) {
     CHECK(load_program(file).instructions.size() == maker.instructions.size());
   }
   const Program program = load(tiny_encoder(true));
-  CHECK(program.type(0).kind == ValueKind::ids);
+  CHECK(program.type(0).kind == ValueKind::input);
   CHECK(program.type(kQkv + 1).kind == ValueKind::rows && program.type(kQkv + 1).columns == 48);
   CHECK(program.type(program.outputs[0].value).kind == ValueKind::segments);
   CHECK(program.instructions[kQkv].tensors[0]->name == "t5");
@@ -98,11 +98,13 @@ TEST(program_attributes_may_be_missing_and_in_any_order) {
 }
 
 TEST(program_header) {
-  refused("program: the vocabulary is 0", [](Maker m) { m.vocabulary = 0; });
+  refused("program: of the vocabulary and max tokens one alone is 0", [](Maker m) { m.vocabulary = 0; });
   refused("program: the vocabulary is 16777217", [](Maker m) { m.vocabulary = kMaxVocabulary + 1; });
-  refused("program: max tokens is 0", [](Maker m) { m.max_tokens = 0; });
+  refused("program: of the vocabulary and max tokens one alone is 0", [](Maker m) { m.max_tokens = 0; });
   refused("program: max tokens is 1048577", [](Maker m) { m.max_tokens = kMaxTokens + 1; });
-  refused("program: a reserved word is 1", [](Maker m) { m.reserved[1] = 1; });
+  refused("program: of the image height and width one alone is 0", [](Maker m) { m.image = {0, 1}; });
+  refused("program: the image height is 4097", [](Maker m) { m.image = {4097, 1}; });
+  refused("program: the program takes neither texts nor images", [](Maker m) { m.vocabulary = m.max_tokens = 0; });
   refused("program: the number of op kinds is 0", [](Maker m) { m.directory.clear(); });
   refused("program: the number of op kinds is 65", [](Maker m) { m.directory.resize(65, m.directory[0]); });
   refused("program: the number of tensors is 65536", [](Maker m) { m.tensors.resize(65536, m.tensors[0]); });

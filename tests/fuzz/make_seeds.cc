@@ -62,10 +62,10 @@ int main(int count, char** arguments) {
   seeds["all_sections"] = make_file({{1, p.section()},
                                      {2, text("{\"max_tokens\": 8}")},
                                      {3, text("{\"version\": \"1.0\"}")},
-                                     {4, text("{\"name\": \"seed\"}")},
-                                     {5, text("{}")},
-                                     {6, text("{\"items\": []}")},
-                                     {7, p.bulk}});
+                                     {5, text("{\"name\": \"seed\"}")},
+                                     {6, text("{}")},
+                                     {7, text("{\"items\": []}")},
+                                     {8, p.bulk}});
   for (const auto& [name, bytes] : seeds) {
     std::ofstream file(std::filesystem::path(arguments[1]) / name, std::ios::binary);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

@@ -277,7 +277,7 @@ bool parse_program(std::span<const std::byte> section, ProgramMaker& program) {
              outputs = in.number<uint32_t>();
   program.vocabulary = in.number<uint32_t>();
   program.max_tokens = in.number<uint32_t>();
-  program.reserved = {in.number<uint32_t>(), in.number<uint32_t>()};
+  program.image = {in.number<uint32_t>(), in.number<uint32_t>()};
   std::map<uint16_t, size_t> words;
   for (uint32_t i = 0; i < ops && in.good; ++i) {
     OpText op;

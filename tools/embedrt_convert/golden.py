@@ -1,7 +1,7 @@
-"""The golden inputs of a model file: short, long and awkward texts, with their token ids and vectors.
+"""The golden inputs of a model file: short, long and awkward texts with their token ids, pictures, and their vectors.
 
-`embedrt verify` runs the stored ids again and compares the vectors to the bit; the conversion's quality report is
-measured on the same inputs.
+`embedrt verify` runs them again and compares the vectors to the bit; the conversion's quality report is measured on the
+same inputs, pictures of the user's aside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from embedrt_convert.inputs.checkpoint import Text
 
-OUTPUT = "sentence_embedding"
+OUTPUT, IMAGE_OUTPUT = "sentence_embedding", "image_embedding"
 
 _PARAGRAPH = (
     "The ferry leaves the harbour at a quarter past six, in winter as in summer, and nobody on the island can remember "
@@ -73,14 +73,24 @@ def tokenise(text: Text) -> Inputs:
     return Inputs(TEXTS, np.array(list(itertools.chain(*ids)), np.int32), offsets)
 
 
-def section(inputs: Inputs, vectors: NDArray[np.float32], numerics_revision: int) -> dict[str, Any]:
-    """The golden section: `vectors` [items, columns] are the runtime's own, bit for bit."""
-    items = [
-        {
-            "text": text,
-            "ids": inputs.ids[begin:end].tolist(),
-            "vector": base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii"),
-        }
+def text_items(inputs: Inputs, vectors: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """The golden section's items of texts: `vectors` [items, columns] are the runtime's own, bit for bit."""
+    return [
+        {"text": text, "ids": inputs.ids[begin:end].tolist(), "vector": _base64(vector)}
         for text, begin, end, vector in zip(inputs.texts, inputs.offsets, inputs.offsets[1:], vectors, strict=False)
     ]
-    return {"numerics_revision": numerics_revision, "output": OUTPUT, "items": items}
+
+
+def image_items(vectors: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """The golden section's items of pictures: number i has the runtime's vector of `embedrt._patterns.pattern(i)`."""
+    return [{"image": {"pattern": index}, "vector": _base64(vector)} for index, vector in enumerate(vectors)]
+
+
+def section(items: list[dict[str, Any]], numerics_revision: int) -> dict[str, Any]:
+    """The golden section; texts before pictures."""
+    output = OUTPUT if "text" in items[0] else IMAGE_OUTPUT
+    return {"numerics_revision": numerics_revision, "output": output, "items": items}
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")

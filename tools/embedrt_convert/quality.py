@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,15 @@ _DOUBTFUL = 0.98
 
 @dataclass(frozen=True)
 class Quality:
-    """Cosines to the float program's vectors, over `inputs` texts; `worst_text` has the worst of them."""
+    """Cosines to the float program's vectors, over `inputs` texts or pictures; `worst_input` has the worst of them."""
 
     quantisation: str
     inputs: int
     cosine_mean: float
     cosine_worst: float
     max_abs_difference: float
-    worst_text: str
+    worst_input: str
+    what: str  # the inputs
 
     def section(self) -> dict[str, Any]:
         """The report section. Rounded: the reference's last digits depend on the machine's linear algebra."""
@@ -35,16 +37,19 @@ class Quality:
             "cosine_mean": round(self.cosine_mean, 6),
             "cosine_worst": round(self.cosine_worst, 6),
             "max_abs_difference": float(f"{self.max_abs_difference:.1e}"),
+            "measured_on": self.what,
             "compared_with": "the checkpoint in fp32, run by the NumPy reference in float64",
         }
 
     def summary(self) -> str:
-        return f"cosine to fp32 over {self.inputs} texts: mean {self.cosine_mean:.5f}, worst {self.cosine_worst:.5f}"
+        return (
+            f"cosine to fp32 over {self.inputs} {self.what}: mean {self.cosine_mean:.5f}, worst {self.cosine_worst:.5f}"
+        )
 
     def warning(self) -> str | None:
         if self.quantisation == "fp32" or self.cosine_worst >= _DOUBTFUL:
             return None
-        return f"the cosine of {self.worst_text[:40]!r} is below {_DOUBTFUL}; --quant fp32 keeps full precision"
+        return f"the cosine of {self.worst_input[:40]!r} is below {_DOUBTFUL}; --quant fp32 keeps full precision"
 
     def check(self) -> None:
         """Raises ConversionError when the file is too far from its checkpoint to be written."""
@@ -53,23 +58,28 @@ class Quality:
             advice = "this is a bug" if self.quantisation == "fp32" else "try --quant fp32"
             raise ConversionError(
                 f"the {self.quantisation} model is too far from its checkpoint: a cosine of "
-                f"{self.cosine_worst:.5f}, where at least {least} is expected, for {self.worst_text[:40]!r}; {advice}"
+                f"{self.cosine_worst:.5f}, where at least {least} is expected, for {self.worst_input[:40]!r}; {advice}"
             )
 
 
 def measure(
-    quantisation: str, texts: tuple[str, ...], reference: NDArray[np.float64], vectors: NDArray[np.float32]
+    quantisation: str,
+    names: Sequence[str],
+    reference: NDArray[np.float64],
+    vectors: NDArray[np.float32],
+    what: str = "texts",
 ) -> Quality:
-    """Compare the file's vectors [items, columns] with the reference's."""
+    """Compare the file's vectors [items, columns] with the reference's; `names` are what messages call the items."""
     cosines = cosine(reference, vectors.astype(np.float64))
     worst = int(np.argmin(cosines))
     return Quality(
         quantisation=quantisation,
-        inputs=len(texts),
+        inputs=len(names),
         cosine_mean=float(cosines.mean()),
         cosine_worst=float(cosines[worst]),
         max_abs_difference=float(np.abs(reference - vectors).max()),
-        worst_text=texts[worst],
+        worst_input=names[worst],
+        what=what,
     )
 
 

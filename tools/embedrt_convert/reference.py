@@ -26,28 +26,28 @@ def run(
     program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str = "sentence_embedding"
 ) -> Values:
     """An output of the program for token ids [n] in segments offsets [m + 1]: float64 [n, columns] or [m, columns]."""
-    values = run_all(program, ids, offsets)
-    return values[program.outputs[output]]
+    return run_all(program, ids, offsets)[program.outputs[output]]
 
 
 def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image_embedding") -> Values:
     """An output of the program for images [n, height, width, 3]: float64 [n, columns], or [n · rows, columns]."""
-    return run_all_images(program, pixels)[program.outputs[output]]
+    return trace_images(program, pixels)[0][program.outputs[output]]
 
 
 def run_all(program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> list[Values]:
     """Every value that texts define, in order; value 0 is the ids, as a column. Those of images are empty."""
-    return _run(program, np.asarray(ids, np.float64)[:, None], Segments(np.asarray(offsets, np.int64)), "lookup")
+    values, _ = _run(program, np.asarray(ids, np.float64)[:, None], Segments(np.asarray(offsets, np.int64)), "lookup")
+    return values
 
 
-def run_all_images(program: Program, pixels: NDArray[np.uint8]) -> list[Values]:
-    """Every value that images define, in order; value 0 is the pixels, [n · height · width, 3]."""
+def trace_images(program: Program, pixels: NDArray[np.uint8]) -> tuple[list[Values], list[Segments]]:
+    """Every value that images [n, height, width, 3] define, in order, and its items; value 0 is the pixels."""
     n, height, width, channels = pixels.shape
     segments = Segments(np.arange(n + 1, dtype=np.int64) * (height * width), height, width)
     return _run(program, pixels.reshape(-1, channels).astype(np.float64), segments, "conv2d")
 
 
-def _run(program: Program, start: Values, segments: Segments, reader: str) -> list[Values]:
+def _run(program: Program, start: Values, segments: Segments, reader: str) -> tuple[list[Values], list[Segments]]:
     """`reader` is the op that reads value 0 where the items are of this kind."""
     values: list[Values | None] = [start]
     places: list[Segments] = [segments]
@@ -63,7 +63,7 @@ def _run(program: Program, start: Values, segments: Segments, reader: str) -> li
         values.append(OPS[instruction.op](known, tensors, instruction.attributes, place))
         change = reference_image.SEGMENTS.get(instruction.op)
         places.append(change(place, tensors, instruction.attributes) if change else place)
-    return [np.empty((0, 0)) if value is None else value for value in values]
+    return [np.empty((0, 0)) if value is None else value for value in values], places
 
 
 def _f64(data: NDArray[Any]) -> Values:

@@ -44,9 +44,13 @@ def section(kind: int, content: bytes) -> Section:
 
 
 def json_section(kind: int, value: Mapping[str, Any]) -> Section:
+    return section(kind, encode_json(value))
+
+
+def encode_json(value: Mapping[str, Any]) -> bytes:
     """UTF-8 JSON with sorted keys: the same value gives the same bytes."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return section(kind, text.encode("utf-8"))
+    return text.encode("utf-8")
 
 
 def program_sections(program: Program) -> tuple[Section, Section]:

@@ -55,8 +55,8 @@ class Image:
 
     `height` and `width` are those of the pixels that the program takes. `resize` is None, or {"mode": "shortest_edge",
     "size": int, "max": int | None}, or {"mode": "fixed", "height": int, "width": int}; `resample` a filter's name in
-    lower case; `crop` None or {"height": int, "width": int}. `logit_scale` and `logit_bias` turn cosines into logits, in
-    a model of texts and images.
+    lower case; `crop` None or {"height": int, "width": int}. `logit_scale` and `logit_bias` turn cosines into logits,
+    in a model of texts and images.
     """
 
     height: int

@@ -1,0 +1,36 @@
+// The taps of depthwise convolutions in loops that a compiler vectorises for its baseline.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace embedrt {
+namespace {
+
+template <class Vectors, size_t channels>
+struct PlainDepthwise {
+  using V = Vectors;
+  using Pixel = int16_t;
+  using Weight = int16_t;
+  static constexpr size_t kChannels = channels, kLines = 1;
+  static constexpr int kOutputs = 1;
+  static constexpr bool kInOrder = true;
+
+  template <class Byte>
+  static void unpack(const Byte* const* lines, int16_t* out) {
+    for (size_t c = 0; c < kChannels; ++c) out[c] = lines[0][c];
+  }
+
+  template <int N>
+  static void dots(const int16_t* x, size_t, const int16_t* w, size_t groups, int32_t* sums) {
+    for (size_t c = 0; c < kChannels; c += 16) {
+      int32_t sum[16] = {};
+      for (size_t at = c; at < groups * kChannels + c; at += kChannels)
+        for (size_t i = 0; i < 16; ++i) sum[i] += x[at + i] * w[at + i];
+      for (size_t i = 0; i < 16; ++i) sums[c + i] = sum[i];
+    }
+  }
+};
+
+}  // namespace
+}  // namespace embedrt
