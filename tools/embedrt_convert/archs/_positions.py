@@ -21,7 +21,7 @@ def resized(table: NDArray[np.float32], height: int, width: int, *, antialias: b
     taps = _antialiased if antialias else _plain
     grid = table.astype(np.float64).reshape(side, side, -1)
     # One side after the other: [height, side] · [side, side, C] · [side, width].
-    made = np.einsum("hy,wx,yxc->hwc", taps(side, height), taps(side, width), grid, optimize=True)
+    made: NDArray[np.float64] = np.einsum("hy,wx,yxc->hwc", taps(side, height), taps(side, width), grid, optimize=True)
     return made.reshape(height * width, -1).astype(np.float32)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedrt_convert.archs._config import activation, positive, refuse_unless, side
 from embedrt_convert.archs._patches import image_of, outputs, patch_grid, patches, placed
@@ -82,18 +81,16 @@ def _pooler(layers: Transformer, config: Mapping[str, Any], token: int) -> int:
 
 
 def _logits(layers: Transformer, rows: int, token: int, labels: int) -> int:
-    """One classifier on the class token; or its mean with a second one, on the distillation token."""
+    """One classifier on the class token; or the mean of it and a second one, on the distillation token."""
     program, weights = layers.program, layers.weights
 
-    def head(source: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        weight = weights.take(f"{source}.weight", labels, layers.hidden, outside=True)
-        return weight, weights.take(f"{source}.bias", labels, outside=True)
+    def head(x: int, *residual: int, source: str, factor: float = 1.0) -> int:
+        weight = weights.take(f"{source}.weight", labels, layers.hidden, outside=True) * np.float32(factor)
+        bias = weights.take(f"{source}.bias", labels, outside=True) * np.float32(factor)
+        return program.op("linear", x, *residual, name=source, weight=weight, bias=bias)
 
     if not weights.has("distillation_classifier.weight", outside=True):
-        weight, bias = head("classifier")
-        return program.op("linear", token, name="classifier", weight=weight, bias=bias)
-    weight, bias = head("cls_classifier")
-    half = program.op("linear", token, name="classifier.class", weight=weight / 2, bias=bias / 2)
-    weight, bias = head("distillation_classifier")
+        return head(token, source="classifier")
+    half = head(token, source="cls_classifier", factor=0.5)
     other = program.op("pool", rows, kind="first", skip=1)
-    return program.op("linear", other, half, name="classifier.distillation", weight=weight / 2, bias=bias / 2)
+    return head(other, half, source="distillation_classifier", factor=0.5)

@@ -135,7 +135,7 @@ def read_image(files: Files, model_type: str, image_size: Size | None) -> tuple[
         scale=scale,
         offset=offset,
     )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if kind == "DINOv3ViTImageProcessor" and resize:
         notes = (f"{kind} resizes numbers that are not rounded; here a resized picture is rounded to bytes",)
     return image, notes
