@@ -25,6 +25,41 @@ size_t attention_f32_scratch(size_t tokens, size_t head_dim) noexcept {
   return AttentionF32Layout(tokens, head_dim).total;
 }
 
+// One query's scores → numerators, zeros after them to the end of their last vector. Returns their sum, NaN when a
+// score is not finite: max alone would pass it over.
+template <class V>
+float softmax_f32(float* scores, size_t count) {
+  using F = typename V::F;
+  const F lowest = V::set1(-3.0e38f), none = V::set1(0.0f);
+  F most = lowest, bad = none;
+  each_vector(count, [&](size_t j, int lanes) {
+    F s = V::load(scores + j);
+    if (lanes < 16) s = V::first(s, lanes, lowest);
+    most = V::max(s, most);
+    bad = V::fma(s, none, bad);
+  });
+  const F top = V::set1(V::reduce_max(most));
+  F sums = none;
+  each_vector(count, [&](size_t j, int lanes) {
+    F p = Math<V>::exp(V::sub(V::load(scores + j), top));
+    if (lanes < 16) p = V::first(p, lanes, none);
+    V::store(scores + j, p);
+    sums = V::add(sums, p);
+  });
+  return V::reduce_add(sums) + V::reduce_add(bad);
+}
+
+// out = p · values / sum, one head's columns.
+template <class V>
+void weigh_values(const float* p, float sum, const float* values, size_t stride, size_t count, size_t columns,
+                  float* out) {
+  each_vector(columns, [&](size_t c, int lanes) {
+    auto y = V::set1(0.0f);
+    for (size_t j = 0; j < count; ++j) y = V::fma(V::set1(p[j]), V::load(values + j * stride + c), y);
+    V::store_first(out + c, V::div(y, V::set1(sum)), lanes);
+  });
+}
+
 template <class V>
 void attention_f32(const AttentionArgs& args) noexcept {
   using F = typename V::F;
@@ -32,7 +67,7 @@ void attention_f32(const AttentionArgs& args) noexcept {
   float* keys = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.keys);
   float* scores = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.scores);
   const size_t width = args.heads * args.head_dim;
-  const F lowest = V::set1(-3.0e38f), none = V::set1(0.0f), scale = V::set1(args.scale);
+  const F scale = V::set1(args.scale);
   for (size_t head = 0; head < args.heads; ++head) {
     const float* q = args.qkv + head * args.head_dim;
     const float* k = q + width;
@@ -42,35 +77,16 @@ void attention_f32(const AttentionArgs& args) noexcept {
         keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
     for (size_t i = 0; i < args.tokens; ++i) {
       const float* query = q + i * args.qkv_stride;
-      F most = lowest;
-      F bad = none;
-      each_vector(args.tokens, [&](size_t j, int lanes) {
-        F s = none;
+      const size_t seen = args.causal ? i + 1 : args.tokens;
+      for (size_t j = 0; j < seen; j += 16) {
+        F s = V::set1(0.0f);
         for (size_t c = 0; c < args.head_dim; ++c)
           s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
-        s = V::mul(s, scale);
-        bad = V::fma(s, none, bad);
-        if (lanes < 16) s = V::first(s, lanes, lowest);
-        most = V::max(s, most);
-        V::store(scores + j, s);
-      });
-      const F top = V::set1(V::reduce_max(most));
-      F sums = none;
-      for (size_t j = 0; j < args.tokens; j += 16) {
-        const F p = Math<V>::exp(V::sub(V::load(scores + j), top));
-        const size_t left = args.tokens - j;
-        const F kept = left < 16 ? V::first(p, static_cast<int>(left), none) : p;
-        V::store(scores + j, kept);
-        sums = V::add(sums, kept);
+        V::store(scores + j, V::mul(s, scale));
       }
-      const F sum = V::set1(V::reduce_add(sums) + V::reduce_add(bad));
-      float* out = args.out + i * args.out_stride + head * args.head_dim;
-      each_vector(args.head_dim, [&](size_t c, int lanes) {
-        F y = none;
-        for (size_t j = 0; j < args.tokens; ++j)
-          y = V::fma(V::set1(scores[j]), V::load(v + j * args.qkv_stride + c), y);
-        V::store_first(out + c, V::div(y, sum), lanes);
-      });
+      const float sum = softmax_f32<V>(scores, seen);
+      weigh_values<V>(scores, sum, v, args.qkv_stride, seen, args.head_dim,
+                      args.out + i * args.out_stride + head * args.head_dim);
     }
   }
 }

@@ -178,17 +178,18 @@ struct AttentionI8 {
     }
   }
 
-  // Integer scores of N queries, [N, score_stride] at `acc` → their planes of bytes, a hi and a lo row for each, and
-  // sum[i] = Σp. `factor` has the queries' scales. Queries side by side hide the latency of a row's reductions.
+  // Integer scores of N queries that see `seen` keys, [N, score_stride] at `acc` → their planes of bytes, a hi and a lo
+  // row for each, and sum[i] = Σp. `factor` has the queries' scales. Queries side by side hide the latency of a row's
+  // reductions.
   template <int N>
-  void softmax_rows(int32_t* acc, const float* factor, uint8_t* planes, float* sum) const {
+  void softmax_rows(int32_t* acc, size_t seen, const float* factor, uint8_t* planes, float* sum) const {
     const float* key_scale = piece<float>(at.key_scale);
     const float* bias = piece<float>(at.bias);
     float* scores = reinterpret_cast<float*>(acc);
     const F lowest = V::set1(-3.0e38f);
     F most[N];
     for (int r = 0; r < N; ++r) most[r] = lowest;
-    each_vector(args.tokens, [&](size_t j, int lanes) {
+    each_vector(seen, [&](size_t j, int lanes) {
       const F scale = V::load(key_scale + j), shift = V::load(bias + j);
       for (int r = 0; r < N; ++r) {
         const size_t place = static_cast<size_t>(r) * at.score_stride + j;
@@ -206,7 +207,7 @@ struct AttentionI8 {
     }
     I sums[N];
     for (int r = 0; r < N; ++r)
-      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, top[r], factor[r],
+      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, seen, top[r], factor[r],
                            planes + static_cast<size_t>(2 * r) * at.plane_stride);
     uint32_t totals[N];
     if constexpr (N == 4) {
@@ -224,7 +225,7 @@ struct AttentionI8 {
   // p = exp2((score − top) · scale) in 16 bits, its high bytes to `hi`, its low ones to the row after it. Returns their
   // sums by lanes. The exponent is one fma with a constant a little above top · scale: rounding must not take it above
   // 0, and what it is too low by cancels in the quotient.
-  I numerators(const float* scores, float top, float factor, uint8_t* hi) const {
+  I numerators(const float* scores, size_t seen, float top, float factor, uint8_t* hi) const {
     uint8_t* lo = hi + at.plane_stride;
     const float product = top * factor, size = product < 0.0f ? -product : product;
     const F scale = V::set1(factor), most = V::set1(-(product + size * 0x1p-22f));
@@ -236,16 +237,16 @@ struct AttentionI8 {
       V::store_bytes(lo + j, p);
     };
     size_t j = 0;
-    for (; j + 64 <= args.tokens; j += 64) {
+    for (; j + 64 <= seen; j += 64) {
       using W = Wide<V, 4>;
       const auto p = Math<W>::exp2_16_bits(W::make([&](int i) { return exponents(j + 16 * static_cast<size_t>(i)); }));
       sums = V::add_int(sums, V::add_int(V::add_int(p.v[0], p.v[1]), V::add_int(p.v[2], p.v[3])));
       V::store_planes(hi + j, lo + j, p.v);
     }
-    for (; j + 16 <= args.tokens; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
-    if (j < args.tokens) {
+    for (; j + 16 <= seen; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
+    if (j < seen) {
       // Keys that are not there count nothing, whatever the scale.
-      const int lanes = static_cast<int>(args.tokens - j);
+      const int lanes = static_cast<int>(seen - j);
       store(j, Math<V>::exp2_16_bits(V::first(exponents(j), lanes, V::set1(-64.0f))));
       j += 16;
     }
@@ -253,8 +254,9 @@ struct AttentionI8 {
     return sums;
   }
 
-  // `limit`: score_limit().
-  void queries(const float* q, size_t count, float limit, float* out) const {
+  // Queries first … first + count − 1, which are at `q`. `limit`: score_limit().
+  void queries(const float* q, size_t first, size_t count, float limit, float* out) const {
+    const size_t keys = args.causal ? first + count : args.tokens;  // that any of them sees
     uint8_t* query = piece<uint8_t>(at.query);
     float* scale = piece<float>(at.query_scale);
     for (size_t i = 0; i < count; i += 16) {
@@ -273,13 +275,13 @@ struct AttentionI8 {
       }
     }
     int32_t* acc = piece<int32_t>(at.scores);
-    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
-             acc, at.score_stride);
+    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim,
+             round_up(keys, 16) / 16, acc, at.score_stride);
     // Each query's planes one after the other: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
-    const auto softmax = [&]<int N>(size_t i) {
+    const auto softmax = [&]<int N>(size_t i, size_t seen) {
       float sum[N];
-      softmax_rows<N>(acc + i * at.score_stride, scale + i, planes + 2 * i * at.plane_stride, sum);
+      softmax_rows<N>(acc + i * at.score_stride, seen, scale + i, planes + 2 * i * at.plane_stride, sum);
       for (int r = 0; r < N; ++r) {
         // A query or a key that is not finite, or so large that a score is not, makes the whole row NaN.
         float& x = scale[i + static_cast<size_t>(r)];
@@ -289,12 +291,13 @@ struct AttentionI8 {
     };
     constexpr int N = V::kSideBySide;
     size_t row = 0;
-    for (; row + N <= count; row += N) softmax.template operator()<N>(row);
-    for (; row < count; ++row) softmax.template operator()<1>(row);
+    if (!args.causal)
+      for (; row + N <= count; row += N) softmax.template operator()<N>(row, keys);
+    for (; row < count; ++row) softmax.template operator()<1>(row, args.causal ? first + row + 1 : keys);
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
-    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values), at.value_stride, args.tokens,
-             at.out_stride / 16, product, at.out_stride);
+    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values), at.value_stride, keys, at.out_stride / 16,
+             product, at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
       const F inverse = V::set1(scale[i]);
@@ -330,7 +333,7 @@ struct AttentionI8 {
       pack_values(q + 2 * width);
       for (size_t i = 0; i < args.tokens; i += rows) {
         const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
-        queries(q + i * args.qkv_stride, count, limit, args.out + i * args.out_stride + head * args.head_dim);
+        queries(q + i * args.qkv_stride, i, count, limit, args.out + i * args.out_stride + head * args.head_dim);
       }
     }
     Isa::end();

@@ -125,7 +125,7 @@ struct AttentionArgs {
   size_t tokens;
   size_t heads, head_dim;
   float scale;
-  bool causal;  // row i sees the rows up to i
+  bool causal = false;  // row i sees the keys 0 … i only
   float* out;
   size_t out_stride;
   void* scratch;  // attention_*_scratch(tokens, head_dim) bytes, aligned to 64

@@ -8,27 +8,6 @@
 namespace embedrt {
 namespace {
 
-// Calls body.operator()<activation>(), so that the activation is a constant in the loops.
-template <class Body>
-void with_activation(Activation activation, Body body) {
-  switch (activation) {
-    case Activation::none:
-      return body.template operator()<Activation::none>();
-    case Activation::relu:
-      return body.template operator()<Activation::relu>();
-    case Activation::gelu:
-      return body.template operator()<Activation::gelu>();
-    case Activation::gelu_tanh:
-      return body.template operator()<Activation::gelu_tanh>();
-    case Activation::silu:
-      return body.template operator()<Activation::silu>();
-    case Activation::tanh:
-      return body.template operator()<Activation::tanh>();
-    case Activation::sigmoid:
-      return body.template operator()<Activation::sigmoid>();
-  }
-}
-
 // int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
 template <class V, Activation activation>
 void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {

@@ -1,4 +1,5 @@
-// exp, the normal distribution's Φ, tanh: polynomials in fused multiply-add, one source for every instruction set.
+// exp, the normal distribution's Φ, tanh: polynomials in fused multiply-add, one source for every instruction set. And
+// the activations made of them.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -100,6 +101,11 @@ struct Math {
     return V::mul(V::mul(V::set1(0.5f), x), V::add(V::set1(1.0f), tanh(u)));
   }
   static F relu(F x) { return V::max(V::set1(0.0f), x); }
+  static F relu6(F x) { return V::min(V::set1(6.0f), relu(x)); }
+  // 6 times the float nearest to 1/6 rounds to 1: exact at both ends.
+  static F hard_sigmoid(F x) { return V::mul(relu6(V::add(x, V::set1(3.0f))), V::set1(0.16666667f)); }
+  static F hard_swish(F x) { return V::mul(x, hard_sigmoid(x)); }
+  static F quick_gelu(F x) { return V::div(x, V::add(V::set1(1.0f), exp(V::mul(x, V::set1(-1.702f))))); }
 
   template <Activation activation>
   [[gnu::always_inline]] static F activate(F x) {
@@ -109,9 +115,42 @@ struct Math {
     if constexpr (activation == Activation::silu) return silu(x);
     if constexpr (activation == Activation::tanh) return tanh(x);
     if constexpr (activation == Activation::sigmoid) return sigmoid(x);
+    if constexpr (activation == Activation::relu6) return relu6(x);
+    if constexpr (activation == Activation::hard_swish) return hard_swish(x);
+    if constexpr (activation == Activation::hard_sigmoid) return hard_sigmoid(x);
+    if constexpr (activation == Activation::quick_gelu) return quick_gelu(x);
     return x;
   }
 };
+
+// Calls body.operator()<activation>(), so that the activation is a constant in the loops.
+template <class Body>
+void with_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::none:
+      return body.template operator()<Activation::none>();
+    case Activation::relu:
+      return body.template operator()<Activation::relu>();
+    case Activation::gelu:
+      return body.template operator()<Activation::gelu>();
+    case Activation::gelu_tanh:
+      return body.template operator()<Activation::gelu_tanh>();
+    case Activation::silu:
+      return body.template operator()<Activation::silu>();
+    case Activation::tanh:
+      return body.template operator()<Activation::tanh>();
+    case Activation::sigmoid:
+      return body.template operator()<Activation::sigmoid>();
+    case Activation::relu6:
+      return body.template operator()<Activation::relu6>();
+    case Activation::hard_swish:
+      return body.template operator()<Activation::hard_swish>();
+    case Activation::hard_sigmoid:
+      return body.template operator()<Activation::hard_sigmoid>();
+    case Activation::quick_gelu:
+      return body.template operator()<Activation::quick_gelu>();
+  }
+}
 
 }  // namespace
 }  // namespace embedrt

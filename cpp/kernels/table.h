@@ -3,15 +3,18 @@
 
 #include "kernels/attention_f32.h"
 #include "kernels/attention_i8.h"
+#include "kernels/attention_pool.h"
 #include "kernels/bytes.h"
 #include "kernels/conv.h"
 #include "kernels/depthwise_f32.h"
 #include "kernels/depthwise_i8.h"
+#include "kernels/glu.h"
 #include "kernels/linear.h"
 #include "kernels/max_pool.h"
 #include "kernels/pool.h"
 #include "kernels/probe.h"
 #include "kernels/quantize.h"
+#include "kernels/rope.h"
 #include "kernels/rows.h"
 
 namespace embedrt {
@@ -75,6 +78,9 @@ constexpr Kernels make_kernels(const char* name) {
       .attention_f32 = attention_f32<V>,
       .pool = pool_segment<V>,
       .normalize = normalize_rows<V>,
+      .rope = rope_rows<V>,
+      .glu = glu_rows<V>,
+      .attention_pool = attention_pool<V>,
       .conv_i8_scratch = conv_i8_scratch<Isa>,
       .conv_i8 = conv_i8<Isa>,
       .conv_f32_scratch = conv_f32_scratch<Isa>,

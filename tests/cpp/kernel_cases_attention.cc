@@ -1,4 +1,4 @@
-// Attention of one segment, in int8 and float32.
+// Attention of one segment, in int8 and float32, and the attention of one query.
 #include <limits>
 
 #include "kernel_cases.h"
@@ -53,9 +53,10 @@ void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) 
   }
 }
 
-KernelCase attention_case(bool integer, Shape shape, Scene scene) {
+KernelCase attention_case(bool integer, Shape shape, Scene scene, bool causal = false) {
   const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
-                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)];
+                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)] +
+                           (causal ? ", causal" : "");
   return {integer ? "attention_i8" : "attention_f32", what, [=](const Kernels& kernels) {
             Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
             const size_t width = shape.heads * shape.head_dim;
@@ -70,8 +71,45 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene) {
                 .heads = shape.heads,
                 .head_dim = shape.head_dim,
                 .scale = 0.375f,
+                .causal = causal,
                 .out = out.row(0),
                 .out_stride = out.stride(),
+                .scratch = scratch.data(),
+            });
+            scratch.expect_guards("scratch");
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
+// Whose one value is not finite.
+enum class Spoilt { nothing, query, key, value };
+constexpr const char* kSpoilt[] = {"plain", "query is special", "key is special", "value is special"};
+
+KernelCase attention_pool_case(Shape shape, Spoilt spoilt) {
+  const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
+                           std::to_string(shape.head_dim) + ", " + kSpoilt[static_cast<size_t>(spoilt)];
+  return {"attention_pool", what, [=](const Kernels& kernels) {
+            Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
+            const size_t width = shape.heads * shape.head_dim;
+            FloatRows kv(shape.tokens, 2 * width, Filling::plain, random), out(1, width);
+            FloatRows query(1, width, Filling::plain, random);
+            float* row = kv.row(shape.tokens / 2);
+            const float bad = shape.tokens % 2 ? std::numeric_limits<float>::infinity() : 3e38f;
+            if (spoilt == Spoilt::query) query.row(0)[width / 2] = bad;
+            if (spoilt == Spoilt::key) row[width / 2] = -bad;
+            if (spoilt == Spoilt::value) row[width + width / 2] = bad;
+            Guarded<uint8_t> scratch(4 * (shape.tokens + 16));
+            kernels.attention_pool({
+                .kv = kv.row(0),
+                .kv_stride = kv.stride(),
+                .tokens = shape.tokens,
+                .heads = shape.heads,
+                .head_dim = shape.head_dim,
+                .scale = 0.375f,
+                .query = query.row(0),
+                .out = out.row(0),
                 .scratch = scratch.data(),
             });
             scratch.expect_guards("scratch");
@@ -95,10 +133,12 @@ std::vector<KernelCase> attention_cases(Amount amount) {
       for (const size_t d : head_dims) {
         cases.push_back(attention_case(integer, {t, 1, d}, Scene::plain));
         if (t <= 65) cases.push_back(attention_case(integer, {t, 3, d}, Scene::plain));
+        if (t >= 15) cases.push_back(attention_case(integer, {t, 2, d}, Scene::plain, true));
       }
     for (const size_t t : std::initializer_list<size_t>{1, 2, 3, 4, 17, 66, 67, 68, 69})
       for (size_t scene = 0; scene < std::size(kScenes); ++scene)
-        cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene)));
+        for (const bool causal : {false, true})
+          cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene), causal));
     cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
     if (full)
       for (size_t scene = 0; scene < kPlainScenes; ++scene)
@@ -107,7 +147,15 @@ std::vector<KernelCase> attention_cases(Amount amount) {
   }
   // Every remainder of keys by vectors, panels and tiles.
   for (size_t t = 1; t <= 70; t += full ? 1 : 7)
-    for (const size_t d : {size_t{12}, size_t{16}}) cases.push_back(attention_case(true, {t, 2, d}, Scene::plain));
+    for (const size_t d : {size_t{12}, size_t{16}})
+      for (const bool causal : {false, true}) cases.push_back(attention_case(true, {t, 2, d}, Scene::plain, causal));
+  for (const size_t t : tokens)
+    for (const size_t d : head_dims)
+      for (const size_t heads : {size_t{1}, size_t{3}})
+        cases.push_back(attention_pool_case({t, heads, d}, Spoilt::nothing));
+  for (const size_t t : std::initializer_list<size_t>{1, 2, 17, 66})
+    for (const Spoilt spoilt : {Spoilt::query, Spoilt::key, Spoilt::value})
+      cases.push_back(attention_pool_case({t, 3, 10}, spoilt));
   // More keys than a tile of queries has room for, and more than 12-bit numerators could take.
   if (full) cases.push_back(attention_case(true, {4200, 1, 4}, Scene::sink));
   return cases;

@@ -96,6 +96,49 @@ KernelCase lookup_case(size_t rows, size_t columns, bool quantised) {
           }};
 }
 
+KernelCase rope_case(size_t rows, size_t heads, size_t head_dim, Filling filling) {
+  const std::string what = std::to_string(heads) + " heads of " + std::to_string(head_dim);
+  return {"rope", describe(rows, 3 * heads * head_dim, filling, what), [=](const Kernels& kernels) {
+            constexpr uint32_t kPositions = 29;
+            Random random(rows * 1009 + heads * 101 + head_dim);
+            FloatRows x(rows, 3 * heads * head_dim, filling, random), out(rows, 3 * heads * head_dim);
+            FloatRows cos(kPositions, head_dim, Filling::plain, random);
+            FloatRows sin(kPositions, head_dim, Filling::plain, random);
+            for (size_t c = 0; c < head_dim; ++c) sin.row(0)[c] = 0.0f;
+            Guarded<uint32_t> positions(rows);
+            for (size_t i = 0; i < rows; ++i) positions[i] = i % 3 ? random.below(kPositions) : 0;
+            kernels.rope({
+                .x = x.row(0),
+                .x_stride = x.stride(),
+                .positions = positions.data(),
+                .rows = rows,
+                .heads = heads,
+                .head_dim = head_dim,
+                .cos = cos.row(0),
+                .sin = sin.row(0),
+                .table_stride = cos.stride(),
+                .out = out.row(0),
+                .out_stride = out.stride(),
+            });
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
+KernelCase glu_case(size_t rows, size_t columns, uint32_t activation, Filling filling) {
+  return {"glu", describe(rows, columns, filling, "activation " + std::to_string(activation)),
+          [=](const Kernels& kernels) {
+            Random random(rows * 1009 + columns);
+            FloatRows x(rows, 2 * columns, filling, random), out(rows, columns);
+            kernels.glu(
+                {x.row(0), x.stride(), rows, columns, static_cast<Activation>(activation), out.row(0), out.stride()});
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
 KernelCase pool_case(size_t tokens, size_t columns, PoolKind kind, Filling filling) {
   return {"pool", describe(tokens, columns, filling, kPools[static_cast<size_t>(kind)]), [=](const Kernels& kernels) {
             Random random(tokens * 1009 + columns);
@@ -126,7 +169,15 @@ std::vector<KernelCase> row_cases(Amount amount) {
         cases.push_back(add_case(rows, columns, filling));
       }
       for (const bool quantised : {false, true}) cases.push_back(lookup_case(rows, columns, quantised));
+      for (const Filling filling : {Filling::plain, Filling::special})
+        for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
+          cases.push_back(glu_case(rows, columns, activation, filling));
     }
+  for (const size_t head_dim : std::initializer_list<size_t>{2, 4, 6, 10, 16, 30, 32, 34, 62, 64, 66, 96, 128})
+    for (const size_t heads : {size_t{1}, size_t{3}})
+      for (const size_t rows : {size_t{1}, size_t{30}})
+        for (const Filling filling : {Filling::plain, Filling::special})
+          cases.push_back(rope_case(rows, heads, head_dim, filling));
   // With special rows, the first `tokens` flavours: which of them spoils a column is then visible one by one.
   for (const size_t tokens : std::initializer_list<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 64, 65, 300})
     for (const size_t columns : std::initializer_list<size_t>{1, 15, 16, 17, 100})

@@ -64,6 +64,15 @@ double exact_sigmoid(double x) {
 double exact_silu(double x) {
   return x / (1 + std::exp(-x));
 }
+double exact_hard_sigmoid(double x) {
+  return std::clamp(x + 3, 0.0, 6.0) / 6;
+}
+double exact_hard_swish(double x) {
+  return x * exact_hard_sigmoid(x);
+}
+double exact_quick_gelu(double x) {
+  return x / (1 + std::exp(-1.702 * x));
+}
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -161,6 +170,36 @@ TEST(math_relu) {
   const Function relu = Math<ScalarVec>::relu;
   CHECK(same(one(relu, 2.5f), 2.5f) && same(one(relu, -2.5f), 0.0f) && one(relu, -0.0f) == 0.0f);
   CHECK(one(relu, kInfinity) == kInfinity && std::isnan(one(relu, kNan)));
+}
+
+TEST(math_relu6) {
+  const Function relu6 = Math<ScalarVec>::relu6;
+  CHECK(same(one(relu6, 2.5f), 2.5f) && same(one(relu6, -2.5f), 0.0f) && one(relu6, -0.0f) == 0.0f);
+  CHECK(one(relu6, 6.0f) == 6.0f && one(relu6, 0x1.800002p2f) == 6.0f && one(relu6, 0x1.7ffffep2f) == 0x1.7ffffep2f);
+  CHECK(one(relu6, kInfinity) == 6.0f && one(relu6, -kInfinity) == 0.0f && std::isnan(one(relu6, kNan)));
+}
+
+// The sum and the product are rounded to 2^-24 = 6e-8 of themselves, and the factor is off by 3.0e-8 of 1/6; hard_swish
+// has one product more.
+TEST(math_hard_sigmoid_swish) {
+  const Function hard_sigmoid = Math<ScalarVec>::hard_sigmoid, hard_swish = Math<ScalarVec>::hard_swish;
+  check_bound("hard_sigmoid", worst(hard_sigmoid, exact_hard_sigmoid, Measure::value, -2.999f, 1e30f), 1.5e-7);
+  check_bound("hard_swish", worst(hard_swish, exact_hard_swish, Measure::argument, -1e30f, 1e30f), 2.1e-7);
+  for (const float x : {-3.0f, -3.5f, -1e30f}) CHECK(one(hard_sigmoid, x) == 0.0f && one(hard_swish, x) == 0.0f);
+  for (const float x : {3.0f, 3.5f, 1e30f}) CHECK(one(hard_sigmoid, x) == 1.0f && one(hard_swish, x) == x);
+  CHECK(one(hard_sigmoid, 0.0f) == 0.5f && one(hard_swish, 0.0f) == 0.0f);
+  CHECK(one(hard_sigmoid, kInfinity) == 1.0f && one(hard_sigmoid, -kInfinity) == 0.0f);
+  CHECK(one(hard_swish, kInfinity) == kInfinity && std::isnan(one(hard_swish, -kInfinity)));
+  CHECK(std::isnan(one(hard_sigmoid, kNan)) && std::isnan(one(hard_swish, kNan)));
+}
+
+// Of the argument: t = 1.702 x is off by 1.2e-7 of itself, and t · sigmoid'(t) is 0.23 at most; exp is off by 1.2e-7,
+// and that counts by sigmoid · (1 − sigmoid), at most ¼; the sum and the quotient are rounded.
+TEST(math_quick_gelu) {
+  const Function quick_gelu = Math<ScalarVec>::quick_gelu;
+  check_bound("quick_gelu", worst(quick_gelu, exact_quick_gelu, Measure::argument, -1e30f, 1e30f), 1.8e-7);
+  CHECK(one(quick_gelu, 0.0f) == 0.0f && one(quick_gelu, 100.0f) == 100.0f && one(quick_gelu, kInfinity) == kInfinity);
+  CHECK(std::fabs(one(quick_gelu, -100.0f)) < 1e-35f && std::isnan(one(quick_gelu, kNan)));
 }
 
 // Where the compiler has the instruction this compares it with itself; the x86-64 baseline has none.
