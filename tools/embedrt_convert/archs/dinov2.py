@@ -34,14 +34,14 @@ def lower_images(checkpoint: Checkpoint) -> Program:
     x = patches(program, image, weight, weights.take(f"{projection}.bias", hidden))
     # The reference interpolates positions with antialiasing in the model with registers only.
     with_registers = config["model_type"] == "dinov2_with_registers"
-    count = positive(config, "num_register_tokens") if with_registers else 0
+    count = int(number(config, "num_register_tokens", 4)) if with_registers else 0
     x = placed(
         program,
         x,
         grid,
         [weights.take(_TOKEN, 1, 1, hidden)],
         weights.take("embeddings.position_embeddings", 1, 1 + trained**2, hidden)[0],
-        registers=weights.take("embeddings.register_tokens", 1, count, hidden)[0] if count else None,
+        registers=weights.take("embeddings.register_tokens", 1, count, hidden)[0] if with_registers else None,
         antialias=with_registers,
     )
     for layer in range(positive(config, "num_hidden_layers")):

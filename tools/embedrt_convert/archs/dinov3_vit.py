@@ -37,9 +37,7 @@ def lower_images(checkpoint: Checkpoint) -> Program:
     weight = weights.take("embeddings.patch_embeddings.weight", hidden, 3, patch, patch)
     x = patches(program, image, weight, weights.take("embeddings.patch_embeddings.bias", hidden))
     registers = int(number(config, "num_register_tokens", 0))
-    tokens = [weights.take(_TOKEN, 1, 1, hidden)[0]]
-    if registers:
-        tokens.append(weights.take("embeddings.register_tokens", 1, registers, hidden)[0])
+    tokens = weights.take(_TOKEN, 1, 1, hidden)[0], weights.take("embeddings.register_tokens", 1, registers, hidden)[0]
     x = program.op("place", x, name="embeddings", prefix=np.concatenate(tokens))
     rotation = _rotation(config, grid, 1 + registers)
     for layer in range(positive(config, "num_hidden_layers")):
