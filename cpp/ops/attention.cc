@@ -26,6 +26,13 @@ size_t head_dim(const Instruction& instruction) {
 
 constexpr size_t kTileBytes = size_t{128} << 10;
 
+// Items are taken together up to so many rows, so that their q, k and v of a head stay in the second-level cache.
+constexpr size_t kTileRows = 256;
+
+size_t tile_rows(size_t rows, size_t longest) {
+  return std::max(std::min(rows, kTileRows), longest);
+}
+
 // Σp·v of 65,536 keys stays below 2^31 for a plane of bytes, and Σp below 2^32.
 constexpr uint32_t kMostKeys = 65536;
 
@@ -54,7 +61,7 @@ bool absorbs(const Instruction& instruction, const Instruction& producer) {
 }
 
 // q, k and v of some heads, [rows, 3 · heads · head_dim]: as many heads as stay in the second-level cache, in as many
-// tiles for each thread.
+// tiles for each thread. `rows`: those of the largest group of items.
 struct HeadsTile {
   size_t tiles, heads, stride;  // stride in floats
   HeadsTile(const Instruction& instruction, size_t rows, unsigned threads) {
@@ -77,17 +84,32 @@ size_t scratch(const Kernels& kernels, const Instruction& instruction, const Ins
                size_t longest) {
   const auto kernel =
       instruction.words[kPrecision] == kFloat32 ? kernels.attention_f32_scratch : kernels.attention_i8_scratch;
-  return HeadsTile::most_bytes(instruction, rows) + kernel(longest, head_dim(instruction));
+  return HeadsTile::most_bytes(instruction, tile_rows(rows, longest)) + kernel(longest, head_dim(instruction));
 }
 
-// `heads` heads of every segment.
-void run_heads(const RunContext& context, const Instruction& instruction, const View& qkv, size_t heads,
+// Items from and to, half open.
+struct Items {
+  size_t first, last;
+};
+
+// The items in groups of at most kTileRows rows; a longer one is a group of its own.
+std::vector<Items> group_items(std::span<const size_t> starts) {
+  std::vector<Items> groups;
+  for (size_t item = 0; item + 1 < starts.size(); ++item) {
+    if (groups.empty() || starts[item + 1] - starts[groups.back().first] > kTileRows) groups.push_back({item, item});
+    groups.back().last = item + 1;
+  }
+  return groups;
+}
+
+// `heads` heads of some items. Rows of qkv and out are those of the items.
+void run_heads(const RunContext& context, const Instruction& instruction, Items items, const View& qkv, size_t heads,
                std::byte* scratch, float* out) {
   const auto kernel =
       instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
-  for (size_t segment = 0; segment + 1 < context.starts.size(); ++segment) {
-    const size_t first = context.starts[segment];
-    const size_t tokens = context.starts[segment + 1] - first;
+  for (size_t item = items.first; item < items.last; ++item) {
+    const size_t first = context.starts[item] - context.starts[items.first];
+    const size_t tokens = context.starts[item + 1] - context.starts[item];
     if (tokens == 0) continue;
     kernel({
         .qkv = qkv.x + first * qkv.stride,
@@ -104,33 +126,50 @@ void run_heads(const RunContext& context, const Instruction& instruction, const 
   }
 }
 
+// The quantised rows from `first` on.
+View rows_from(View view, size_t first) {
+  view.q.data += first * view.q.stride;
+  view.q.scale += first;
+  view.q.offset += first;
+  return view;
+}
+
 void run(const RunContext& context, const Instruction& instruction) {
   const size_t heads = instruction.words[kHeads], width = head_dim(instruction);
   const View& input = context.inputs[0];
   if (!context.producer && context.threads == 1)
-    return run_heads(context, instruction, input, heads, context.scratch, context.output.x);
-  const HeadsTile layout(instruction, context.rows, context.threads);
-  parallel_for(context.threads, layout.tiles, [&](size_t i, unsigned worker) {
-    const size_t head = i * layout.heads, count = std::min(layout.heads, heads - head);
-    std::byte* scratch = context.scratch + worker * context.scratch_stride;
+    return run_heads(context, instruction, {0, context.items}, input, heads, context.scratch, context.output.x);
+  const std::vector<Items> groups = group_items(context.starts);
+  size_t most = 1;
+  for (const Items& group : groups) most = std::max(most, context.starts[group.last] - context.starts[group.first]);
+  const HeadsTile layout(instruction, most, context.threads);
+  const auto run_tile = [&](Items items, size_t head, size_t count, std::byte* scratch) {
+    const size_t first = context.starts[items.first], rows = context.starts[items.last] - first;
     View tile;
     tile.x = reinterpret_cast<float*>(scratch);
     tile.stride = layout.stride;
     for (size_t part = 0; part < 3; ++part) {
-      const size_t first = (part * heads + head) * width;
+      const size_t column = (part * heads + head) * width;
       float* to = tile.x + part * count * width;
       if (context.producer) {
-        LinearI8Args args = linear_i8_columns(*context.producer, input, context.rows, first, count * width);
+        LinearI8Args args = linear_i8_columns(*context.producer, rows_from(input, first), rows, column, count * width);
         args.out = to;
         args.out_stride = tile.stride;
         context.kernels.linear_i8(args);
       } else {
-        for (size_t row = 0; row < context.rows; ++row)
-          std::memcpy(to + row * tile.stride, input.x + row * input.stride + first, count * width * sizeof(float));
+        for (size_t row = 0; row < rows; ++row)
+          std::memcpy(to + row * tile.stride, input.x + (first + row) * input.stride + column,
+                      count * width * sizeof(float));
       }
     }
-    run_heads(context, instruction, tile, count, scratch + HeadsTile::most_bytes(instruction, context.rows),
-              context.output.x + head * width);
+    run_heads(context, instruction, items, tile, count, scratch + HeadsTile::most_bytes(instruction, most),
+              context.output.x + first * context.output.stride + head * width);
+  };
+  // All items with one tile's weights, which then stay in the cache.
+  parallel_for(context.threads, layout.tiles, [&](size_t i, unsigned worker) {
+    const size_t head = i * layout.heads, count = std::min(layout.heads, heads - head);
+    std::byte* scratch = context.scratch + worker * context.scratch_stride;
+    for (const Items& group : groups) run_tile(group, head, count, scratch);
   });
 }
 

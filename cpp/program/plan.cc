@@ -1,6 +1,7 @@
 #include "program/plan.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
@@ -19,7 +20,11 @@ constexpr double kLeastBlock = 100'000.0;  // nanoseconds: twice what a sleeping
 // there too; others want to be shared by more. 128 and 256 rows cost all-MiniLM-L6-v2 5% and 8%; with 768 columns, 64
 // rows cost 12% (AMX, 2 MB of cache).
 constexpr size_t kSliceRows = 64, kHeavySliceRows = 256;
-constexpr size_t kBlockTokens[] = {64, 128, 256, 512}, kBlockImages[] = {1, 2, 4, 8};
+constexpr size_t kBlockTokens[] = {64, 128, 256, 512};
+
+// Images share a block while their rows are about a thousand: 2 to 4 were best for ViT-S/14 and ViT-B/16, 8 and more
+// for ViT-B/32; with convolutional networks, whose largest maps have ten thousand rows, one was as good as any (AMX).
+constexpr size_t kImageRows = 1152, kMostImages = 16;
 
 // Bytes of the weights that a step reads.
 uint64_t weight_bytes(const Step& step) {
@@ -36,11 +41,6 @@ uint64_t weight_bytes(const Step& step) {
 // What a cache of that size keeps, beside what passes through it.
 size_t kept(size_t cache) {
   return cache / 2;
-}
-
-// Bytes of a row of it.
-size_t row_bytes(const ValueType& type, bool quantized) {
-  return quantized || type.element == Element::uint8 ? type.columns : type.columns * sizeof(float);
 }
 
 }  // namespace
@@ -118,6 +118,12 @@ void Plan::group() {
 }
 
 void Plan::choose_block() {
+  if (image()) {
+    size_t most = 1;
+    for (const Step& step : steps_) most = std::max(most, step.instruction->type.item_rows());
+    block_size_ = std::clamp<size_t>(std::bit_floor(kImageRows / most), 1, kMostImages);
+    return;
+  }
   const double cache = static_cast<double>(kept(second_level_cache()));
   double weights = 0.0, moved = 0.0, alive = 0.0;
   for (const Step& step : steps_) weights += static_cast<double>(weight_bytes(step));
@@ -125,19 +131,19 @@ void Plan::choose_block() {
     double here = 0.0;
     for (const Buffer& b : buffers_) {
       const ValueType type = program_->type(b.value);
-      if (!b.block || type.kind == ValueKind::segments) continue;
-      const double bytes = static_cast<double>(type.rows(1) * row_bytes(type, b.quantized));
+      if (!b.block || type.kind != ValueKind::rows) continue;
+      const double bytes = static_cast<double>(b.quantized ? type.columns : type.columns * sizeof(float));
       if (b.born <= s && s <= b.dies) here += bytes;
       if (b.born == s) moved += 2.0 * bytes;  // written and read
     }
     alive = std::max(alive, here);
   }
-  // Bytes for each token or image that come from behind the second-level cache.
+  // Bytes for each token that come from behind the second-level cache.
   const auto traffic = [&](size_t size) {
     const double n = static_cast<double>(size);
     return weights / n + moved * std::max(0.0, 1.0 - cache / (n * std::max(alive, 1.0)));
   };
-  block_size_ = *std::ranges::min_element(image() ? kBlockImages : kBlockTokens, {}, traffic);
+  block_size_ = *std::ranges::min_element(kBlockTokens, {}, traffic);
 }
 
 bool Plan::worth_sharing(size_t n, size_t longest) const {

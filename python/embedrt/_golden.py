@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WHERE = "golden section"
 _MAX_ITEMS = 4096
 _MAX_TEXT = 1 << 20
+_MAX_IDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def check_golden(model: Model) -> GoldenResult | None:
         item = Fields(value, f"{_WHERE}.items[{index}]")
         text = item.text("text", _MAX_TEXT)
         ids = model.token_ids(text)
-        if item.list("ids", model.max_tokens) != ids:
+        if item.list("ids", _MAX_IDS) != ids:
             raise FormatError(f"{item.where}: the text's token ids are not those stored; its tokenizer has changed")
         stored = _vector(item.raw("vector"), item.where, model.dim)
         vector = model.encode(text, prompt="", output_value=output)  # type: ignore[call-overload]

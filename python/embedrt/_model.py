@@ -51,8 +51,9 @@ class Model:
         if SENTENCE not in outputs:
             raise FormatError(f"the program has no output {SENTENCE!r}; it has {', '.join(sorted(outputs))}")
         section = core.section("tokenizer")
-        self._config = parse_text_config(core.section("text"), core.max_tokens)
-        self._tokenizer = TextTokenizer(section, core.vocabulary) if section is not None else None
+        self._config = parse_text_config(core.section("text"), core.max_tokens, core.vocabulary)
+        pad = self._config.pad
+        self._tokenizer = TextTokenizer(section, core.vocabulary, pad) if section is not None else None
         self.dim = outputs[SENTENCE]
         self.max_tokens = self._config.max_tokens
         self.fingerprint = core.fingerprint
@@ -133,7 +134,8 @@ class Model:
             truncate_dim: keep only the first columns of sentence embeddings; before normalising, which is not done
                 again unless asked for.
             max_tokens: the limit of a text here, special tokens included; `Model.max_tokens` when None.
-            output_value: "sentence_embedding", or "token_embeddings" for one vector a token.
+            output_value: "sentence_embedding", or "token_embeddings" for one vector a token, those included that
+                a text is filled up with where the model takes a fixed number.
             show_progress_bar: show one, if tqdm is installed.
             batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
             on_long: "truncate" cuts a text that is over the limit, "error" refuses it.
@@ -161,7 +163,7 @@ class Model:
             raise InputError("convert_to_numpy=False asks for torch tensors; this model gives numpy arrays")
         limit = self.max_tokens
         if max_tokens is not None:
-            limit = check_limit(max_tokens, tokenizer.special, core.max_tokens)
+            limit = check_limit(max_tokens, tokenizer.special, self._config.longest(core.max_tokens))
         dim = self._columns(truncate_dim)
         bar = progress_bar(len(texts)) if show_progress_bar else None
         call = Encoding(
@@ -199,7 +201,9 @@ class Model:
         return similarity(a, b, self._config.similarity)
 
     def count_tokens(self, sentences: str | Iterable[str]) -> Any:
-        """How many tokens each text has, special ones included, before any limit: int64 [texts], an int for one text.
+        """How many tokens each text has, special ones included: int64 [texts], an int for one text.
+
+        Before any limit, and without what a model that takes a fixed number of tokens has texts filled up with.
 
         Prompts are not added. A text of more than 2**20 characters is counted up to there.
         """
@@ -209,7 +213,10 @@ class Model:
         return int(counts[0]) if isinstance(sentences, str) else counts
 
     def token_ids(self, text: str) -> list[int]:
-        """The ids that `encode` gives to the program for `text`: special tokens included, cut to `max_tokens`."""
+        """The ids that `encode` gives to the program for `text`: special tokens included, cut to `max_tokens`.
+
+        Where the file has texts filled up to a fixed number of ids, so are these.
+        """
         tokenizer = self._need_tokenizer()
         check_texts([text])
         ids: list[int] = tokenizer.encode([text], [tokenizer.head(text, self.max_tokens)], self.max_tokens).ids.tolist()

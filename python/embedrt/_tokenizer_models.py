@@ -13,6 +13,7 @@ from embedrt._errors import FormatError
 from embedrt._json import Fields, JsonObject, check_encodable, checked_integer, checked_number
 
 MAX_TOKENS = 1 << 20  # entries of a vocabulary; the largest in use have some 900,000
+MAX_MERGES = 1 << 20  # more than tokens, where they come from sentencepiece; the largest in use have some 580,000
 MAX_PIECE = 512  # characters
 MAX_AFFIX = 16  # characters of a prefix or suffix of subwords
 MAX_SCORE = 1e9
@@ -81,7 +82,7 @@ def _rebuild_bpe(fields: Fields, part: JsonObject, vocab: dict[str, int]) -> Non
     for name in _BPE_FLAGS:
         part[name] = fields.flag(name, default=False)
     # Files from before 0.20 of the library write a merge as one string with a space.
-    merges = [item.split(" ") if isinstance(item, str) else item for item in fields.list("merges", len(vocab))]
+    merges = [item.split(" ") if isinstance(item, str) else item for item in fields.list("merges", MAX_MERGES)]
     for index, pair in enumerate(merges):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
             raise FormatError(f"{where}.merges[{index}]: expected two tokens")

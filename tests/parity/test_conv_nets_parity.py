@@ -1,15 +1,23 @@
 """Tiny random convolutional networks: transformers, timm and torchvision beside the reference and the core."""
 
+import contextlib
+import json
+
 import conv_nets
 import numpy as np
 import pytest
 import timm
+import torch
 import torchvision
+from safetensors.torch import save_file
 
 from embedrt import _core
 from embedrt_convert import reference, writer
 from embedrt_convert.archs import lower
-from embedrt_convert.inputs import architectures
+from embedrt_convert.errors import ConversionError
+from embedrt_convert.inputs import architectures, huggingface, state_dict
+from embedrt_convert.sources import Folder
+from embedrt_convert.sources.weights_file import WeightsFile
 
 # Odd sizes too: padding that makes ⌈extent / stride⌉ outputs is not the same on both sides, and depends on the extent.
 SIZES = [(64, 64), (65, 47), (38, 75)]
@@ -49,20 +57,17 @@ def test_without_the_classifier(peer):
     assert "logits" not in program.outputs and "image_embedding" in program.outputs
 
 
-def known(library):
-    """Names of the library's that the converter knows too."""
-    names = timm.list_models() if library == "timm" else torchvision.models.list_models()
+def known(library, names):
+    """Those of the library's names that the converter knows too."""
     found = {}
     for name in names:
-        try:
+        with contextlib.suppress(ConversionError):
             found[name] = architectures.find(f"{library}:{name}")
-        except architectures.ConversionError:
-            continue
     return found
 
 
 def test_the_pictures_of_timms_architectures():
-    architectures_ = known("timm")
+    architectures_ = known("timm", timm.list_models())
     assert len(architectures_) > 40
     for name, made in architectures_.items():
         stated, image = timm.get_pretrained_cfg(name), made.preset.image()
@@ -78,7 +83,7 @@ def test_the_pictures_of_timms_architectures():
 
 
 def test_the_pictures_of_torchvisions_architectures():
-    architectures_ = known("torchvision")
+    architectures_ = known("torchvision", torchvision.models.list_models())
     assert len(architectures_) > 12
     for name, made in architectures_.items():
         transforms, image = torchvision.models.get_model_weights(name).DEFAULT.transforms(), made.preset.image()
@@ -92,3 +97,73 @@ def assert_normalises(image, mean, deviation):
     for level in (0, 255):
         expected = (level / 255 - np.array(mean)) / np.array(deviation)
         np.testing.assert_allclose(level * np.array(image.scale) + np.array(image.offset), expected, atol=1e-12)
+
+
+PROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "size": {"height": 64, "width": 64},
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+FOLDERS = ["resnet bottleneck", "mobilenet_v2", "efficientnet", "convnext"]
+
+
+def assert_same_logits(actual, expected):
+    """Two checkpoints of one network, taken from different files."""
+    pixels = np.random.default_rng(6).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    logits = [reference.run_images(lower(each), pixels, "logits") for each in (actual, expected)]
+    np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_transformers(name, tmp_path):
+    peer = conv_nets.PEERS[f"transformers {name}"]()
+    peer.model.config.id2label = {number: f"class {number}" for number in range(conv_nets.CLASSES)}
+    peer.model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    checkpoint = huggingface.read(Folder(tmp_path), classifier=True)
+    assert checkpoint.image.labels == tuple(f"class {number}" for number in range(conv_nets.CLASSES))
+    assert_same_logits(checkpoint, conv_nets.checkpoint(peer, 64, 64))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_folder_of_timm(wrapped, tmp_path):
+    stated = {
+        "input_size": [3, 64, 64],
+        "interpolation": "bicubic",
+        "crop_pct": 0.8,
+        "crop_mode": "center",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    config = {"architecture": "mobilenetv2_035", "num_classes": conv_nets.CLASSES, "pretrained_cfg": stated}
+    if wrapped:
+        config |= {"model_type": "timm_wrapper", "do_pooling": True}
+    peer = conv_nets.PEERS["timm mobilenetv2_035"]()
+    prefix = "timm_model." if wrapped else ""
+    tensors = {prefix + name: tensor.contiguous() for name, tensor in peer.model.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    checkpoint = huggingface.read(Folder(tmp_path), classifier=True)
+    assert checkpoint.image.resize == {"mode": "shortest_edge", "size": 80, "max": None}
+    assert_same_logits(checkpoint, conv_nets.checkpoint(peer, 64, 64))
+
+
+@pytest.mark.parametrize(("suffix", "nested"), [("pth", False), ("pth", True), ("safetensors", False)])
+def test_a_file_of_weights(suffix, nested, tmp_path):
+    peer = conv_nets.PEERS["torchvision mobilenet_v3_small"]()
+    path, tensors = tmp_path / f"weights.{suffix}", peer.model.state_dict()
+    if suffix == "safetensors":
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    elif nested:
+        torch.save({"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in tensors.items()}}, path)
+    else:
+        torch.save(tensors, path)
+    expected = conv_nets.checkpoint(peer, 64, 64)
+    read = state_dict.read(WeightsFile(path), "mobilenet_v3_small", classifier=True, image_size=(64, 64))
+    assert "torchvision:mobilenet_v3_small" in read.notes[0]
+    assert_same_logits(read, expected)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    read = state_dict.read(WeightsFile(path), "mobilenet_v3_small", classifier=True)
+    assert read.notes == () and read.image.crop is None
+    assert_same_logits(read, expected)

@@ -166,6 +166,7 @@ def _text(text: Text) -> dict[str, object]:
         "default_prompt_name": text.default_prompt_name,
         "similarity": text.similarity,
         "include_prompt": True,
+        **({"pad": text.pad._asdict()} if text.pad else {}),
     }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from embedrt._text_config import Pad
+
 
 @dataclass(frozen=True)
 class Pooling:
@@ -40,13 +42,17 @@ Module = Pooling | Dense | Normalize
 
 @dataclass(frozen=True)
 class Text:
-    """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON."""
+    """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON.
+
+    `pad` is set where the model is defined on a fixed number of ids, with the padding attended to.
+    """
 
     tokenizer: str
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     similarity: str = "cosine"
+    pad: Pad | None = None
 
 
 @dataclass(frozen=True)
