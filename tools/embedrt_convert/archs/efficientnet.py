@@ -1,4 +1,4 @@
-"""EfficientNet and EfficientNet-Lite, by the names of transformers, timm, torchvision and efficientnet_pytorch.
+"""EfficientNet and EfficientNet-Lite, by the names of transformers, timm, torchvision and efficientnet_(lite_)pytorch.
 
 Lite is the same network without squeeze-and-excitation, with ReLU6: its weights have no such layers, and who read the
 checkpoint says the activation.
@@ -33,6 +33,7 @@ def lower_images(checkpoint: Checkpoint) -> Program:
         "timm": _timm,
         "torchvision": _torchvision,
         "efficientnet_pytorch": _efficientnet_pytorch,
+        "efficientnet_lite_pytorch": _efficientnet_pytorch,
     }
     return lower_spelled(checkpoint, spellings)
 
@@ -64,6 +65,8 @@ def _transformers_blocks(weights: Weights, config: Mapping[str, Any], act: str) 
     strides = _list(config, "strides", _STRIDES)
     repeats = _list(config, "num_block_repeats", (1, 2, 2, 3, 3, 4, 1))
     symmetric = _list(config, "depthwise_padding", ())
+    if len(strides) != len(repeats):
+        raise ConversionError(f"config.json has {len(strides)} strides for {len(repeats)} num_block_repeats")
     lengths = [math.ceil(deeper * repeat) for repeat in repeats]
     blocks: list[Block] = []
     for length, stride in zip(lengths, strides, strict=True):

@@ -279,13 +279,15 @@ _EFFICIENTNET_PYTORCH = (
         _efficientnet(1e-3, "same"),
         _numbered("efficientnet-b", [Preset(size, size, "bicubic", _IMAGENET) for size in _CROPS]),
     ),
+)
+
+_EFFICIENTNET_LITE_PYTORCH = (
     _Row(
         r"efficientnet-lite[0-4]",
         "efficientnet-lite0 … efficientnet-lite4",
         _efficientnet(1e-3, "same", "relu6"),
         _numbered(
-            "efficientnet-lite",
-            [Preset(size, size + 32, "bicubic", _LITE) for size in (224, 240, 260, 280, 300)],
+            "efficientnet-lite", [Preset(size, size + 32, "bicubic", _LITE) for size in (224, 240, 260, 280, 300)]
         ),
     ),
 )
@@ -294,4 +296,5 @@ _LIBRARIES: dict[str, tuple[_Row, ...]] = {
     "timm": _TIMM,
     "torchvision": _TORCHVISION,
     "efficientnet_pytorch": _EFFICIENTNET_PYTORCH,
+    "efficientnet_lite_pytorch": _EFFICIENTNET_LITE_PYTORCH,
 }

@@ -62,6 +62,8 @@ def _preset(config: Mapping[str, Any]) -> Preset:
             "squares of three channels, 'center' or 'squash', and 'bilinear' or 'bicubic' are supported"
         )
     if len(mean) != 3 or len(deviation) != 3 or not 0 < crop <= 1 or min(deviation) <= 0:
-        raise ConversionError(f"config.json has mean {mean}, std {deviation} and crop_pct {crop}, which is not possible")
+        raise ConversionError(
+            f"config.json has mean {mean}, std {deviation} and crop_pct {crop}, which is not possible"
+        )
     preset = architectures.timm_preset(height, crop, resample, (mean, deviation))
     return dataclasses.replace(preset, squash=mode == "squash")
