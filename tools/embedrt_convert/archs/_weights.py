@@ -43,9 +43,7 @@ class Weights:
         self._taken.add(full)
         tensor = self._tensors[full]
         if tensor.shape != shape:
-            raise ConversionError(
-                f"weight {full} has the shape {list(tensor.shape)}; config.json implies {list(shape)}"
-            )
+            raise ConversionError(f"weight {full} has the shape {list(tensor.shape)}; the model implies {list(shape)}")
         floats = tensor.astype(np.float32, copy=False)
         if not np.isfinite(floats).all():
             raise ConversionError(f"weight {full} has values that are not finite")
@@ -54,6 +52,13 @@ class Weights:
     def has(self, name: str, *, outside: bool = False) -> bool:
         """Whether the checkpoint has the tensor."""
         return ("" if outside else self._prefix) + name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, where the weights themselves say how wide a layer is. Raises ConversionError."""
+        if not self.has(name):
+            raise ConversionError(f"the checkpoint has no weight {self._prefix}{name}")
+        shape: tuple[int, ...] = self._tensors[self._prefix + name].shape
+        return shape
 
     def finish(self) -> None:
         """Raises ConversionError naming the weights that were not taken: the lowering does not understand the model."""

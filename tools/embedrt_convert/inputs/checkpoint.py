@@ -83,7 +83,8 @@ class Checkpoint:
     """One model, as its files have it; nothing is transformed yet.
 
     `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
-    `notes` are remarks for the user: what was assumed because the files do not say.
+    `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
+    a classifier on top, where there is one.
     """
 
     config: Mapping[str, Any]
@@ -93,3 +94,4 @@ class Checkpoint:
     licence: str
     notes: tuple[str, ...] = ()
     image: Image | None = None
+    classifier: bool = False

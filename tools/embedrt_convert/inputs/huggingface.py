@@ -8,7 +8,7 @@ from typing import Any
 
 from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import image_model, sentence_transformers
+from embedrt_convert.inputs import image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
 from embedrt_convert.inputs.tokenizer import read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
@@ -23,6 +23,8 @@ def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bo
     """
     if files.has("config.json"):
         config = files.json("config.json")
+        if timm_folder.is_timm(config):
+            return timm_folder.read(files, config, _licence(files), image_size, classifier)
         if archs.takes_images(config.get("model_type")):
             return _read_images(files, image_model.resolved(config), image_size, classifier)
     if image_size is not None or classifier:
@@ -62,6 +64,7 @@ def _read_images(
         licence=_licence(files),
         notes=notes,
         image=image,
+        classifier=classifier,
     )
 
 
