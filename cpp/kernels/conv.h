@@ -80,7 +80,12 @@ void conv_i8(const ConvI8Args& args) noexcept {
   const size_t k = args.window.kernel * args.window.kernel * args.channels;
   const size_t chunk = conv_chunk_rows(quantized_stride(k), Isa::kRows), stride = gathered_stride(k);
   const bool in_place = sees_own_pixel(args.window) && args.x_stride % 64 == 0;
+  const Gather<typename Isa::V, uint8_t, uint8_t> gather(args, args.x, args.pad);
   auto* gathered = static_cast<uint8_t*>(args.scratch);
+  // A dot reads zeros past k, where no window is ever written.
+  const size_t most = in_place ? args.rows % 16 : args.rows < chunk ? args.rows : chunk;
+  if (k % 64)
+    for (size_t r = 0; r < most; ++r) std::memset(gathered + r * stride + k, 0, quantized_stride(k) - k);
   Isa::begin();
   for (size_t done = 0; done < args.rows;) {
     const size_t first = args.first + done;
@@ -90,7 +95,7 @@ void conv_i8(const ConvI8Args& args) noexcept {
       rows -= rows % 16;
       conv_i8_rows<Isa>(args, first, rows, args.x + first * args.x_stride, args.x_stride);
     } else {
-      gather_windows<typename Isa::V>(args, args.x, args.pad, first, rows, gathered, stride);
+      gather.rows(first, rows, gathered, stride);
       conv_i8_rows<Isa>(args, first, rows, gathered, stride);
     }
     done += rows;
@@ -156,9 +161,9 @@ void conv_f32(const ConvF32Args& args) noexcept {
       continue;
     }
     if (args.x)
-      gather_windows<V>(args, args.x, 0.0f, first, rows, gathered, stride);
+      Gather<V, float, float>(args, args.x, 0.0f).rows(first, rows, gathered, stride);
     else
-      gather_windows<V>(args, args.x_u8, 0.0f, first, rows, gathered, stride);
+      Gather<V, float, uint8_t>(args, args.x_u8, 0.0f).rows(first, rows, gathered, stride);
     conv_f32_rows<Isa>(args, first, rows, gathered, stride);
   }
 }

@@ -65,9 +65,10 @@ void linear_i8(const LinearI8Args& args) noexcept {
   with_activation(args.activation, [&]<Activation activation>() { linear_i8_with<Isa, activation>(args); });
 }
 
-// The sums of R rows × P panels, over k in order.
+// The sums of R rows × P panels, over k in order. Inlined, so that they stay in registers.
 template <class V, int R, int P>
-void float_sums(const float* x, size_t x_stride, const float* w, size_t k, typename V::F (&acc)[R][P]) {
+[[gnu::always_inline]] inline void float_sums(const float* x, size_t x_stride, const float* w, size_t k,
+                                              typename V::F (&acc)[R][P]) {
   using F = typename V::F;
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) acc[r][p] = V::set1(0.0f);

@@ -172,7 +172,7 @@ const Plan& Model::plan_of(const std::string& output, bool image) const {
 }
 
 uint64_t Model::work(uint32_t tokens, const std::string& output) const {
-  const Plan& plan = plan_of(output, tokens == 0);
+  const Plan& plan = find(output).plan;
   if (tokens > program_.limits.max_tokens)
     throw InputError(std::to_string(tokens) + " tokens, the model takes at most " +
                      std::to_string(program_.limits.max_tokens));
@@ -183,8 +183,8 @@ uint64_t Model::work(uint32_t tokens, const std::string& output) const {
     if (step.quantize) continue;
     for (const Instruction* instruction : {step.instruction, step.producer}) {
       if (!instruction) continue;
-      const uint64_t rows =
-          instruction->type.kind == ValueKind::segments ? 1 : instruction->type.rows(tokens ? tokens : 1);
+      const ValueType& type = instruction->type;
+      const uint64_t rows = type.kind == ValueKind::segments ? 1 : type.rows(type.image ? 1 : tokens);
       sum += rows * instruction->op->work(*instruction, limits);
     }
   }

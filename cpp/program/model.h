@@ -43,8 +43,8 @@ class Model {
   bool run_images(const uint8_t* pixels, size_t count, const std::string& output, float* out,
                   FunctionRef<bool()> stop) const;
 
-  // Multiply-adds that products of weights and attention need for an output of one text of that many tokens, or, for 0
-  // tokens, of one image, comparisons of max_pool among them. Throws InputError as run() does.
+  // Multiply-adds that products of weights and attention need for an output of one text of that many tokens, or of
+  // one image, comparisons of max_pool among them. Throws InputError as run() does.
   uint64_t work(uint32_t tokens, const std::string& output) const;
 
  private:

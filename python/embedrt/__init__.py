@@ -1,7 +1,8 @@
-"""embedrt: texts into vectors on an ordinary CPU, from one small model file.
+"""embedrt: texts and images into vectors on an ordinary CPU, from one small model file.
 
     model = embedrt.load("model.embedrt")
     vectors = model.encode(["How do I reset my password?", "I forgot my login"])
+    vectors = embedrt.load("images.embedrt").encode_image(["a.jpg", "b.png"])
 
 `load` and `Model` do the work; the exceptions are `EmbedrtError` and its children `FormatError` and `InputError`.
 """
@@ -12,10 +13,20 @@ from embedrt._errors import EmbedrtError, FormatError, InputError
 from embedrt._load import load
 
 if TYPE_CHECKING:
-    from embedrt._info import EncodeInfo, ModelInfo
+    from embedrt._info import EncodeInfo, ImageInfo, ModelInfo
     from embedrt._model import Model
 
-__all__ = ["EmbedrtError", "EncodeInfo", "FormatError", "InputError", "Model", "ModelInfo", "__version__", "load"]
+__all__ = [
+    "EmbedrtError",
+    "EncodeInfo",
+    "FormatError",
+    "ImageInfo",
+    "InputError",
+    "Model",
+    "ModelInfo",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,7 +35,7 @@ def __getattr__(name: str) -> Any:
         from embedrt._model import Model
 
         return Model
-    if name in ("EncodeInfo", "ModelInfo"):
+    if name in ("EncodeInfo", "ImageInfo", "ModelInfo"):
         from embedrt import _info
 
         return getattr(_info, name)

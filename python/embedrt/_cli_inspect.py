@@ -7,10 +7,11 @@ import pathlib
 from typing import Any
 
 from embedrt import _core
+from embedrt._image_config import LOGITS, ImageConfig, ShortestEdge, parse_image_config
 from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenizer_schema import rebuild
 
-_SECTIONS = ("text", "tokenizer", "about", "report", "golden")
+_SECTIONS = ("text", "tokenizer", "image", "about", "report", "golden")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
         _title(name)
         for key, value in notes.items():
             _line(key, value)
-    _vectors(core)
+    _outputs(core)
+    if core.vocabulary:
+        _texts(core)
+    image = core.section("image")
+    if core.image_size is not None and image is not None:
+        _images(core, core.image_size, image)
     _title("program")
     print(core.listing().rstrip())
     if args.tensors:
@@ -52,11 +58,38 @@ def _file(path: pathlib.Path, core: _core.Model) -> None:
     _line("tensors", f"{sum(tensor['size'] for tensor in core.tensors()):,} bytes")
 
 
-def _vectors(core: _core.Model) -> None:
-    config = parse_text_config(core.section("text"), core.max_tokens)
-    _title("texts and vectors")
+def _outputs(core: _core.Model) -> None:
+    _title("vectors")
     for name, columns in core.outputs().items():
         _line(name, f"{columns} columns")
+
+
+def _images(core: _core.Model, size: tuple[int, int], section: bytes) -> None:
+    config = parse_image_config(section, size, core.outputs().get(LOGITS))
+    _title("images")
+    _line("pixels", f"{config.size.height} x {config.size.width} RGB")
+    if isinstance(config.resize, ShortestEdge):
+        limit = f", the longest to {config.resize.longest} at most" if config.resize.longest else ""
+        _line("resize", f"the shortest edge to {config.resize.size}{limit}, {config.resample}")
+    elif config.resize:
+        _line("resize", f"to {config.resize.height} x {config.resize.width}, {config.resample}")
+    if config.crop:
+        _line("crop", f"the middle {config.crop.height} x {config.crop.width}")
+    if config.labels:
+        _line("labels", f"{len(config.labels):,}: {', '.join(config.labels[:3])} …")
+    _line("similarity", _measure(config))
+
+
+def _measure(config: ImageConfig) -> str:
+    if config.logit_scale is None:
+        return config.similarity
+    bias = "" if config.logit_bias is None else f" {config.logit_bias:+g}"
+    return f"{config.logit_scale:g} · {config.similarity}{bias}"
+
+
+def _texts(core: _core.Model) -> None:
+    config = parse_text_config(core.section("text"), core.max_tokens)
+    _title("texts")
     _line("similarity", config.similarity)
     _line("max tokens", f"{config.max_tokens} by default, {core.max_tokens} at most")
     for name, prompt in config.prompts.items():

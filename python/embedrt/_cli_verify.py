@@ -13,8 +13,8 @@ from embedrt._model import Model
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `embedrt verify`."""
     parser.description = (
-        "Check every byte of a model file against its checksums and its content digest, then tokenise and run its "
-        "golden inputs: their token ids must be equal, and their vectors equal to the bit if they were computed under "
+        "Check every byte of a model file against its checksums and its content digest, then run its golden inputs, "
+        "texts and test pictures: token ids must be equal, and vectors equal to the bit if they were computed under "
         "this runtime's numerics revision."
     )
     parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="a .embedrt file")
@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     if golden is None:
         print("no golden inputs in this file")
     elif golden.same_revision:
-        print(f"{golden.items} golden inputs: ids and vectors equal to the bit ({_core.isa()})")
+        print(f"{golden.items} golden inputs: equal to the bit ({_core.isa()})")
     else:
         print(
-            f"{golden.items} golden inputs: ids equal; their vectors are of numerics revision {golden.revision}, this "
+            f"{golden.items} golden inputs: their vectors are of numerics revision {golden.revision}, this "
             f"runtime's is {_core.NUMERICS_REVISION}: cosine {golden.cosine_worst:.6f} at worst"
         )
     return 0

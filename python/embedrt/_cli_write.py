@@ -7,20 +7,26 @@ import pathlib
 import shutil
 import sys
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embedrt._errors import InputError
+
 _NPY_HEADER = 128  # bytes; holds any shape, so that the number of rows can be filled in at the end
 
 
-class VectorWriter(Protocol):
-    """Takes texts with their vectors float32 [dim], one at a time, in order."""
+# A text, the path of an image, or why there is neither.
+Item: TypeAlias = "str | pathlib.Path | InputError"
 
-    def write(self, text: str, vector: NDArray[np.float32]) -> None: ...
-    def skip(self, reason: str) -> None:
-        """In the place of a text that could not be used."""
+
+class VectorWriter(Protocol):
+    """Takes texts and images with their vectors float32 [dim], one at a time, in order."""
+
+    def write(self, item: Item, vector: NDArray[np.float32]) -> None: ...
+    def skip(self, item: Item, reason: str) -> None:
+        """In the place of one that could not be used."""
 
     def __enter__(self) -> Any: ...
     def __exit__(
@@ -29,7 +35,7 @@ class VectorWriter(Protocol):
 
 
 class JsonlWriter:
-    """One JSON object a line: {"text", "embedding"}, or {"error"}; to a file or the standard output."""
+    """One JSON object a line, to a file or the standard output: {"text" or "image", "embedding"}, or an {"error"}."""
 
     def __init__(self, path: pathlib.Path | None) -> None:
         self._path = path
@@ -46,17 +52,19 @@ class JsonlWriter:
         else:
             self._file.flush()
 
-    def write(self, text: str, vector: NDArray[np.float32]) -> None:
+    def write(self, item: Item, vector: NDArray[np.float32]) -> None:
+        key = "image" if isinstance(item, pathlib.Path) else "text"
         # Nine digits are enough to read the same float32 back.
         numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
-        self._file.write(f'{{"text": {json.dumps(text)}, "embedding": [{numbers}]}}\n')
+        self._file.write(f'{{"{key}": {json.dumps(str(item))}, "embedding": [{numbers}]}}\n')
 
-    def skip(self, reason: str) -> None:
-        self._file.write(json.dumps({"error": reason}) + "\n")
+    def skip(self, item: Item, reason: str) -> None:
+        image = {"image": str(item)} if isinstance(item, pathlib.Path) else {}
+        self._file.write(json.dumps(image | {"error": reason}) + "\n")
 
 
 class NpyWriter:
-    """A .npy file of float32 [texts, dim], written row by row; a skipped text is a row of NaN."""
+    """A .npy file of float32 [items, dim], written row by row; a skipped one is a row of NaN."""
 
     def __init__(self, path: pathlib.Path, dim: int) -> None:
         self._path = path
@@ -75,12 +83,12 @@ class NpyWriter:
             self._file.seek(0)
             self._file.write(_npy_header(self._rows, self._dim))
 
-    def write(self, text: str, vector: NDArray[np.float32]) -> None:
+    def write(self, item: Item, vector: NDArray[np.float32]) -> None:
         self._file.write(vector.astype("<f4", copy=False).tobytes())
         self._rows += 1
 
-    def skip(self, reason: str) -> None:
-        self.write("", np.full(self._dim, np.nan, np.float32))
+    def skip(self, item: Item, reason: str) -> None:
+        self.write(item, np.full(self._dim, np.nan, np.float32))
 
 
 def print_table(texts: list[str], similarities: NDArray[np.float32]) -> None:

@@ -61,7 +61,7 @@ class Model:
     def work(self, tokens: int, output: str) -> int:
         """The multiply-adds of products with weights and of attention, for one output.
 
-        Of one text of that many tokens; of one image for 0. Raises InputError for more tokens than the model takes, and
+        Of one text of that many tokens, or of one image, whatever `tokens` is. Raises InputError for more tokens than the model takes, and
         for an unknown output.
         """
 

@@ -149,10 +149,10 @@ class Encoding:
             self._advance(texts)
 
 
-def progress_bar(total: int | None) -> Any:
+def progress_bar(total: int | None, what: str = "text") -> Any:
     """A tqdm bar over `total` texts, or a number not known yet; None when tqdm is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    return tqdm(total=total, desc="Texts", unit="text")
+    return tqdm(total=total, desc=f"{what.capitalize()}s", unit=what)

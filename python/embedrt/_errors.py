@@ -3,7 +3,7 @@
     Exception
     └── EmbedrtError          everything embedrt raises on purpose; its text says what, where and what to do
         ├── FormatError       a model file, or its tokenizer, is damaged, hostile or from another version
-        └── InputError        an argument or a text cannot be used (also a ValueError)
+        └── InputError        an argument, a text or an image cannot be used (also a ValueError)
 
 Beside these, a wrong Python type raises TypeError and a file that cannot be read raises OSError. The C++ extension
 raises these same classes.
@@ -19,7 +19,7 @@ class FormatError(EmbedrtError):
 
 
 class InputError(EmbedrtError, ValueError):
-    """An argument or a text cannot be used; the message names the argument or the text's index."""
+    """An argument, a text or an image cannot be used; the message names the argument or the index."""
 
 
 def is_library_failure(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from embedrt._image_config import ImageConfig
 from embedrt._text_config import TextConfig
 
 
@@ -16,6 +17,7 @@ class ModelInfo:
     about: Mapping[str, Any]
     report: Mapping[str, Any]
     text: TextConfig
+    image: ImageConfig | None
     dim: int
     vocabulary: int
     fingerprint: str
@@ -41,3 +43,16 @@ class EncodeInfo:
     tokens: int
     truncated_texts: tuple[int, ...]
     truncated_tokens: int
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What one call of `encode_image(..., return_info=True)` did.
+
+    Attributes:
+        images: how many images were encoded.
+        failed: the index of each image that could not be used, and why.
+    """
+
+    images: int
+    failed: Mapping[int, str]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from embedrt import _core
 from embedrt._encode import SENTENCE, TOKENS, Encoding, Output, progress_bar
 from embedrt._errors import EmbedrtError, FormatError, InputError
-from embedrt._similarity import similarity
+from embedrt._extras import extra
+from embedrt._image_config import CLASS, IMAGE, LOGITS, MEAN, PATCHES, parse_image_config
+from embedrt._similarity import logits, probabilities, similarity
 from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenize import TextTokenizer, check_limit, check_texts
 
@@ -19,16 +21,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from embedrt._encode import Vectors
-    from embedrt._info import EncodeInfo, ModelInfo
-    from embedrt._options import EncodeOptions
+    from embedrt._image_config import ImageOutput
+    from embedrt._info import EncodeInfo, ImageInfo, ModelInfo
+    from embedrt._options import EncodeOptions, ImageOptions, Images
 
 
 class Model:
     """A loaded model. Get one from `embedrt.load`; one model may be used by several threads at once.
 
     Attributes:
-        dim: columns of a sentence embedding.
-        max_tokens: the limit of a text, special tokens included, unless `encode` is given another.
+        dim: columns of a sentence embedding, of an image embedding.
+        max_tokens: the limit of a text, special tokens included, unless `encode` is given another; 0 for a model that
+            takes no texts.
+        image_size: height and width of an image as the program sees it; None for a model that takes no images.
+        labels: names of the columns of the output logits, if the file has them.
         fingerprint: 32 hexadecimal digits that change when the vectors may; an index stores it with its vectors.
     """
 
@@ -47,13 +53,18 @@ class Model:
         core = self._core
         # The tokenizers library knows one thread or as many as there are CPUs.
         self._spread = core.threads > 1 and (threads is None or threads >= _core.default_threads())
-        outputs = core.outputs()
-        if SENTENCE not in outputs:
-            raise FormatError(f"the program has no output {SENTENCE!r}; it has {', '.join(sorted(outputs))}")
+        self.dim = _embedding_columns(core)
         section = core.section("tokenizer")
         self._config = parse_text_config(core.section("text"), core.max_tokens)
         self._tokenizer = TextTokenizer(section, core.vocabulary) if section is not None else None
-        self.dim = outputs[SENTENCE]
+        self._image_config = None
+        self.image_size = core.image_size
+        steps = core.section("image")
+        if (self.image_size is None) != (steps is None):
+            raise FormatError("a program that takes images and an image section: there is one without the other")
+        if self.image_size is not None and steps is not None:
+            self._image_config = parse_image_config(steps, self.image_size, core.outputs().get(LOGITS))
+        self.labels = self._image_config.labels if self._image_config else None
         self.max_tokens = self._config.max_tokens
         self.fingerprint = core.fingerprint
         if self._tokenizer and self.max_tokens < self._tokenizer.special:
@@ -69,6 +80,7 @@ class Model:
             about=parse_notes(core.section("about"), "about section"),
             report=parse_notes(core.section("report"), "report section"),
             text=self._config,
+            image=self._image_config,
             dim=self.dim,
             vocabulary=core.vocabulary,
             fingerprint=self.fingerprint,
@@ -150,19 +162,14 @@ class Model:
         one = isinstance(sentences, str)
         texts = [sentences] if isinstance(sentences, str) else _listed(sentences)
         check_texts(texts)
-        if output_value not in (SENTENCE, TOKENS) or output_value not in core.outputs():
-            known = ", ".join(name for name in (SENTENCE, TOKENS) if name in core.outputs())
-            raise InputError(f"output_value is {output_value!r}, this model has {known}")
+        _check_output(core, output_value, (SENTENCE, TOKENS))
         if on_long not in ("truncate", "error"):
             raise InputError(f'on_long is {on_long!r}, not "truncate" or "error"')
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}, not a positive number")
-        if convert_to_numpy is False and output_value == SENTENCE:
-            raise InputError("convert_to_numpy=False asks for torch tensors; this model gives numpy arrays")
+        _check_ignored(batch_size, convert_to_numpy if output_value == SENTENCE else None)
         limit = self.max_tokens
         if max_tokens is not None:
             limit = check_limit(max_tokens, tokenizer.special, core.max_tokens)
-        dim = self._columns(truncate_dim)
+        dim = _columns(truncate_dim, self.dim)
         bar = progress_bar(len(texts)) if show_progress_bar else None
         call = Encoding(
             core,
@@ -194,9 +201,117 @@ class Model:
         """`encode` with the first of the prompts "document", "passage" and "corpus" that the file has, or none."""
         return self._encode_as(("document", "passage", "corpus"), sentences, options)
 
+    @overload
+    def encode_image(
+        self, images: Images, *, return_info: Literal[False] = ..., **options: Unpack[ImageOptions]
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def encode_image(
+        self, images: Images, *, return_info: Literal[True], **options: Unpack[ImageOptions]
+    ) -> tuple[NDArray[np.float32], ImageInfo]: ...
+    def encode_image(
+        self,
+        images: Images,
+        *,
+        output_value: ImageOutput = IMAGE,
+        normalize_embeddings: bool | None = None,
+        truncate_dim: int | None = None,
+        show_progress_bar: bool | None = None,
+        batch_size: int | None = None,
+        convert_to_numpy: bool | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        return_info: bool = False,
+    ) -> Any:
+        """Turn images into vectors. The same pixels give the same bits, whatever stands beside them.
+
+        Needs Pillow, the extra `embedrt[image]`. Files are decoded when their turn comes, a few at a time.
+
+        Args:
+            images: one image, or any number of them. An image is a path, a file's content as bytes, a Pillow image, or
+                uint8 [height, width, 3] (RGB) or [height, width] (grey); an array of four dimensions is a batch. It is
+                turned upright as its EXIF data says, loses its alpha, and is resized and cropped as the model file
+                says; of an animation the first frame counts.
+            output_value: "image_embedding", what the checkpoint defines as its pooled vector; "class_token" or
+                "patch_mean"; "patch_embeddings" for one vector a patch; "logits", whose columns `Model.labels` names.
+                A model has those that make sense for it.
+            normalize_embeddings: scale vectors to unit length. A model that does so itself is not asked twice.
+            truncate_dim: keep only the first columns of vectors; before normalising, which is not done again unless
+                asked for. Neither of the two is for logits and patch embeddings.
+            show_progress_bar: show one, if tqdm is installed.
+            batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
+            on_error: "raise" stops at the first image that cannot be used, "skip" gives it a row of NaN; `ImageInfo`
+                says which and why.
+            return_info: also give back an `ImageInfo`.
+
+        Returns:
+            float32 [images, columns]; [columns] for one image. With patch_embeddings [images, height, width, columns],
+            or [height, width, columns]. With return_info a pair of that and an `ImageInfo`.
+
+        Raises InputError for an image that cannot be used, naming its index and path, and for any other argument;
+        TypeError for what is no image; EmbedrtError when the model is closed or takes no images, or Pillow is missing.
+        """
+        core, config = self._open(), self._image_config
+        if config is None:
+            raise EmbedrtError("this model takes texts, not images: use encode")
+        with extra("image"):
+            from embedrt._encode_image import ImageEncoding, listed
+        one, sequence = listed(images)
+        _check_output(core, output_value, (IMAGE, CLASS, MEAN, PATCHES, LOGITS))
+        if on_error not in ("raise", "skip"):
+            raise InputError(f'on_error is {on_error!r}, not "raise" or "skip"')
+        _check_ignored(batch_size, convert_to_numpy)
+        if output_value in (PATCHES, LOGITS) and (normalize_embeddings or truncate_dim is not None):
+            raise InputError(f"normalize_embeddings and truncate_dim are not for {output_value}")
+        dim = _columns(truncate_dim, core.outputs()[output_value])
+        bar = progress_bar(len(sequence), "image") if show_progress_bar else None
+        call = ImageEncoding(
+            core, config, output=output_value, strict=on_error == "raise", advance=bar.update if bar else None
+        )
+        try:
+            if output_value == PATCHES:
+                result = call.patches(sequence)
+            else:
+                result = call.vectors(sequence, dim, bool(normalize_embeddings))
+        finally:
+            if bar:
+                bar.close()
+        vectors = result[0] if one else result
+        return (vectors, call.info()) if return_info else vectors
+
+    def zero_shot(
+        self, images: Images, labels: Iterable[str], template: str = "a photo of a {}."
+    ) -> NDArray[np.float32]:
+        """How well each of `labels`, put into `template` at its "{}", describes each image → float32 [images, labels].
+
+        As the checkpoint was trained: the softmax of the similarities over the labels, so that rows add up to 1; where
+        the file has a logit_bias (SigLIP), the sigmoid of each. [labels] for one image.
+
+        Raises what `encode` and `encode_image` raise; EmbedrtError for a model that does not compare images with texts.
+        """
+        config = self._image_config
+        if config is None or config.logit_scale is None:
+            raise EmbedrtError("this model does not compare images with texts: its file has no logit_scale")
+        if "{}" not in template:
+            raise InputError(f'template is {template!r}; it needs a "{{}}" for the label')
+        names = _listed(labels)
+        check_texts(names)
+        texts = self.encode([template.replace("{}", name) for name in names], prompt="")
+        vectors = self.encode_image(images)
+        scores = probabilities(self.similarity(vectors, texts), independent=config.logit_bias is not None)
+        return scores.reshape(*vectors.shape[:-1], len(names))
+
     def similarity(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
-        """Similarity of rows of a [n, d] and b [m, d] → float32 [n, m], by the file's measure. Larger is more alike."""
-        return similarity(a, b, self._config.similarity)
+        """Similarity of rows of a [n, d] and b [m, d] → float32 [n, m], by the file's measure. Larger is more alike.
+
+        Where the file has a logit_scale (CLIP, SigLIP), logit_scale · cosine + logit_bias.
+        """
+        config = self._image_config
+        if config is None:
+            return similarity(a, b, self._config.similarity)
+        scores = similarity(a, b, config.similarity)
+        if config.logit_scale is None:
+            return scores
+        return logits(scores, config.logit_scale, config.logit_bias)
 
     def count_tokens(self, sentences: str | Iterable[str]) -> Any:
         """How many tokens each text has, special ones included, before any limit: int64 [texts], an int for one text.
@@ -216,7 +331,7 @@ class Model:
         return ids
 
     def section(self, name: str) -> bytes | None:
-        """The bytes of a JSON section of the file: text, tokenizer, about, report or golden; None if there is none."""
+        """The bytes of a JSON section: text, tokenizer, image, about, report or golden; None if there is none."""
         return self._open().section(name)
 
     def close(self) -> None:
@@ -241,7 +356,10 @@ class Model:
 
         where = "bytes" if self._source is None else pathlib.Path(self._source).name
         state = "" if self._core else ", closed"
-        return f"<embedrt.Model {where}: {self.dim} columns, {self.max_tokens} tokens, {self.fingerprint[:8]}{state}>"
+        takes = [f"{self.max_tokens} tokens"] if self.max_tokens else []
+        if self.image_size is not None:
+            takes.append("images of {} x {}".format(*self.image_size))
+        return f"<embedrt.Model {where}: {self.dim} columns, {', '.join(takes)}, {self.fingerprint[:8]}{state}>"
 
     def _open(self) -> _core.Model:
         core = self._core
@@ -250,19 +368,11 @@ class Model:
         return core
 
     def _need_tokenizer(self) -> TextTokenizer:
-        self._open()
+        if not self._open().vocabulary:
+            raise EmbedrtError("this model takes images, not texts: use encode_image")
         if self._tokenizer is None:
             raise EmbedrtError("the file has no tokenizer, so this model cannot take texts")
         return self._tokenizer
-
-    def _columns(self, truncate_dim: int | None) -> int:
-        if truncate_dim is None:
-            return self.dim
-        if isinstance(truncate_dim, bool) or not isinstance(truncate_dim, int):
-            raise TypeError(f"truncate_dim is a {type(truncate_dim).__name__}, not an int")
-        if truncate_dim < 1:
-            raise InputError(f"truncate_dim is {truncate_dim}, not a positive number")
-        return min(truncate_dim, self.dim)
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         prompts = self._config.prompts
@@ -287,6 +397,42 @@ class Model:
             # Without such a prompt there is none: the file's default prompt is for `encode`.
             options |= {"prompt_name": name} if name is not None else {"prompt": ""}
         return self.encode(sentences, **options)
+
+
+def _embedding_columns(core: _core.Model) -> int:
+    """The columns of the outputs that are vectors of whole texts and images. Raises FormatError."""
+    outputs = core.outputs()
+    columns = {outputs.get(name) for name, taken in ((SENTENCE, core.vocabulary), (IMAGE, core.image_size)) if taken}
+    if None in columns or len(columns) != 1:
+        raise FormatError(
+            f"a program needs the output {SENTENCE} if it takes texts and {IMAGE} if it takes images, equally wide; "
+            f"this one has {', '.join(f'{name} [{size}]' for name, size in sorted(outputs.items()))}"
+        )
+    return int(columns.pop())  # type: ignore[arg-type]
+
+
+def _check_output(core: _core.Model, asked: str, among: tuple[str, ...]) -> None:
+    known = [name for name in among if name in core.outputs()]
+    if asked not in known:
+        raise InputError(f"output_value is {asked!r}, this model has {', '.join(known)}")
+
+
+def _check_ignored(batch_size: int | None, convert_to_numpy: bool | None) -> None:
+    """Of what is accepted without effect, refuse what cannot be meant or be met."""
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, not a positive number")
+    if convert_to_numpy is False:
+        raise InputError("convert_to_numpy=False asks for torch tensors; this model gives numpy arrays")
+
+
+def _columns(truncate_dim: int | None, dim: int) -> int:
+    if truncate_dim is None:
+        return dim
+    if isinstance(truncate_dim, bool) or not isinstance(truncate_dim, int):
+        raise TypeError(f"truncate_dim is a {type(truncate_dim).__name__}, not an int")
+    if truncate_dim < 1:
+        raise InputError(f"truncate_dim is {truncate_dim}, not a positive number")
+    return min(truncate_dim, dim)
 
 
 def _listed(sentences: Iterable[str]) -> list[str]:

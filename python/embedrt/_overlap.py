@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -29,6 +29,30 @@ def overlapped(function: Callable[[Argument], Result], arguments: Iterable[Argum
                 call.wait()
             result = call.result()
         yield result
+
+
+def on_threads(function: Callable[[Argument], object], arguments: Sequence[Argument], threads: int) -> None:
+    """Call `function` with each of `arguments`, on up to `threads` threads, the calling one among them.
+
+    None is left when this returns. The first exception of a thread is raised, when all have ended.
+    """
+    following = iter(arguments)
+
+    def work(_: None) -> None:
+        # Threads may share the iterator of a sequence: under the interpreter's lock, taking the next is one step.
+        for argument in following:
+            function(argument)
+
+    calls = [_Call(work, None) for _ in range(min(threads, len(arguments)) - 1)]
+    try:
+        for call in calls:
+            call.start()
+        work(None)
+    finally:
+        for call in calls:
+            call.wait()
+    for call in calls:
+        call.result()
 
 
 class _Call(Generic[Argument, Result]):

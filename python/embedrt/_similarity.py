@@ -63,6 +63,23 @@ def similarity(a: ArrayLike, b: ArrayLike, kind: str) -> NDArray[np.float32]:
     return result
 
 
+def logits(cosines: NDArray[np.float32], scale: float, bias: float | None) -> NDArray[np.float32]:
+    """scale · cosine + bias, float32 as `cosines`."""
+    scaled: NDArray[np.float32] = cosines * np.float32(scale) + np.float32(bias or 0.0)
+    return scaled
+
+
+def probabilities(scores: NDArray[np.float32], *, independent: bool) -> NDArray[np.float32]:
+    """Scores [n, m] as probabilities, float32: of each alone (sigmoid), or of one of the m in each row (softmax)."""
+    wide = scores.astype(np.float64)
+    if independent:
+        result = 0.5 + 0.5 * np.tanh(0.5 * wide)  # the sigmoid, without overflow
+    else:
+        powers = np.exp(wide - wide.max(1, keepdims=True, initial=-np.inf))
+        result = powers / powers.sum(1, keepdims=True)
+    return result.astype(np.float32)
+
+
 def _rows(values: ArrayLike, name: str) -> NDArray[np.float32]:
     array = np.asarray(values, dtype=np.float32)
     if array.ndim == 1:

@@ -14,7 +14,7 @@ from embedrt._extras import extra
 
 # Subcommand → summary, the module with its add_arguments(parser) and run(args) -> int, and the extra that it needs.
 _COMMANDS: dict[str, tuple[str, str, str | None]] = {
-    "embed": ("turn texts into vectors, or show how alike they are", "embedrt._cli_embed", None),
+    "embed": ("turn texts or images into vectors, or show how alike they are", "embedrt._cli_embed", None),
     "convert": ("make a model file from a checkpoint", "embedrt_convert.cli", "convert"),
     "inspect": ("show what a model file holds, and its program", "embedrt._cli_inspect", None),
     "verify": ("check every byte of a model file, and its golden vectors", "embedrt._cli_verify", None),
@@ -22,10 +22,11 @@ _COMMANDS: dict[str, tuple[str, str, str | None]] = {
 }
 
 _DESCRIPTION = """\
-Text embeddings on an ordinary CPU, from one small model file.
+Embeddings of texts and images on an ordinary CPU, from one small model file.
 
   embedrt embed "How do I reset my password?" "I forgot my login" "Bananas are yellow"
   embedrt embed --file texts.txt -o vectors.npy
+  embedrt embed --model dinov2-small.embedrt photographs/ -o vectors.npy
 """
 _EPILOG = """\
 `embedrt COMMAND --help` says more. EMBEDRT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon forces an instruction set.

@@ -110,7 +110,7 @@ def test_a_bad_line_is_reported_and_the_others_are_kept(
         (["--format", "table", "-o", "a.npy", "x"], "leave out -o"),
         (["--file", "a", "x"], "both given"),
         (["--prompt-name", "nobody", "x"], "prompt_name is 'nobody'"),
-        ([str(number) for number in range(33)], "32 texts at most"),
+        ([str(number) for number in range(33)], "32 rows at most"),
         (["--threads", "0", "x"], "threads is 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""One call ahead: the results of `map`, on another thread, with none left behind."""
+"""One call ahead, and many calls at once: on other threads, with none left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from embedrt._overlap import overlapped
+from embedrt._overlap import on_threads, overlapped
 
 pytestmark = pytest.mark.usefixtures("threads_left")
 
@@ -89,4 +89,49 @@ def test_without_a_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
     callers = list(overlapped(lambda _: threading.get_ident(), range(4)))
+    assert callers == [threading.get_ident()] * 4
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_each_argument_once(count: int, threads: int) -> None:
+    seen: list[int] = []
+    on_threads(seen.append, range(count), threads)
+    assert sorted(seen) == list(range(count))
+
+
+def test_calls_run_together_and_the_calling_thread_takes_part() -> None:
+    together = threading.Barrier(3, timeout=10)
+    callers: list[int] = []
+
+    def work(_: int) -> None:
+        together.wait()
+        callers.append(threading.get_ident())
+
+    on_threads(work, range(3), 3)
+    assert len(set(callers)) == 3 and threading.get_ident() in callers
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_is_raised_when_all_have_ended(threads: int) -> None:
+    ended: list[int] = []
+
+    def work(x: int) -> None:
+        time.sleep(0.01)
+        if x == 1:
+            raise Stop(x)
+        ended.append(x)
+
+    with pytest.raises(Stop, match="1"):
+        on_threads(work, range(6), threads)
+    assert len(ended) == (1 if threads == 1 else 5)
+
+
+def test_many_calls_without_a_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    callers: list[int] = []
+    on_threads(lambda _: callers.append(threading.get_ident()), range(4), 3)
     assert callers == [threading.get_ident()] * 4

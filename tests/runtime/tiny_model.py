@@ -38,6 +38,7 @@ def write_model(
     rows: bool = True,
     golden: dict[str, Any] | None = None,
     ids: int | None = None,
+    image: dict[str, Any] | None = None,
 ) -> pathlib.Path:
     """Write a model; `tokenizer` None is the WordPiece one, b"" none at all; `rows` asks for token embeddings."""
     definition = tiny_tokenizers.word_piece() if tokenizer is None else tokenizer
@@ -60,6 +61,8 @@ def write_model(
     content = tiny_tokenizers.as_bytes(definition) if is_json else definition
     if content:
         sections.append(writer.section(writer.TOKENIZER, content))
+    if image is not None:
+        sections.append(writer.json_section(writer.IMAGE, image))
     if golden is not None:
         sections.append(writer.json_section(writer.GOLDEN, golden))
     writer.write(path, sections)

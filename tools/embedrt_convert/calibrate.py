@@ -14,25 +14,27 @@ from embedrt_convert.builder import Program
 
 @dataclass
 class Range:
-    """Least and greatest of each column of a value, float64 [columns], 0 included; and the rows of one image."""
+    """Least (0 included), greatest (0 included) and mean of each column of a value, float64; the rows of one image."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    mean: NDArray[np.float64]
     rows: int
 
 
 def observe(program: Program, pictures: Iterable[NDArray[np.uint8]]) -> dict[int, Range]:
-    """value -> Range, for every value that images define, over `pictures` uint8 [height, width, 3]."""
+    """value -> Range, for the pixels and every value of images, over `pictures` uint8 [height, width, 3]."""
     ranges: dict[int, Range] = {}
-    for picture in pictures:
+    for count, picture in enumerate(pictures, 1):
         values, segments = reference.trace_images(program, picture[None])
-        for number, value in enumerate(values[1:], 1):
+        for number, value in enumerate(values):
             if value.size == 0:
                 continue
-            low, high = value.min(axis=0, initial=0), value.max(axis=0, initial=0)
+            low, high, mean = value.min(axis=0, initial=0), value.max(axis=0, initial=0), value.mean(axis=0)
             if number in ranges:
                 known = ranges[number]
                 known.low, known.high = np.minimum(known.low, low), np.maximum(known.high, high)
+                known.mean += (mean - known.mean) / count
             else:
-                ranges[number] = Range(low, high, int(segments[number].offsets[-1]))
+                ranges[number] = Range(low, high, mean, int(segments[number].offsets[-1]))
     return ranges

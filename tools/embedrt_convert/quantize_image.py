@@ -29,7 +29,7 @@ _LEAST_STEP = 2.0**-60
 
 @dataclass(frozen=True)
 class Bytes:
-    """x = step[c] · (byte − zero)."""
+    """x = step · (byte − zero); `step` has one column, or one for each of the value's."""
 
     step: Floats
     zero: int
@@ -40,23 +40,30 @@ def has_windows(program: Program) -> bool:
     return any(each.op in ("conv2d", "depthwise") and each.inputs[0] != PIXELS for each in program.instructions)
 
 
-def choose_bytes(seen: Range) -> Bytes:
-    """The zero point and steps that cover the range of each column.
+def one_step(seen: Range) -> Bytes:
+    """One step for all columns, which covers all of them.
 
-    One zero point serves all columns: the one with the least mean of (step / range)², each step being the least that
-    covers its column.
+    A step for each column is narrower, but clips what the pictures did not show: EfficientNet-Lite0's logits then have
+    a cosine of .64 to those in fp32, calibrated on generated pictures, and of .96 on photographs, where one step for
+    all has .993 with either.
     """
-    low, high = -seen.low, seen.high
-    span = np.maximum(low + high, _LEAST_STEP)
-    best, best_cost = Bytes(np.maximum(high, _LEAST_STEP) / 255, 0), np.inf
-    for zero in range(256) if low.any() else (0,):
-        below = low / zero if zero else np.where(low > 0, np.inf, 0)
-        above = high / (255 - zero) if zero < 255 else np.where(high > 0, np.inf, 0)
-        step = np.maximum(np.maximum(below, above), _LEAST_STEP)
-        cost = float(np.mean((step / span) ** 2))
-        if cost < best_cost:
-            best, best_cost = Bytes(step, zero), cost
-    return best
+    low, high = -float(seen.low.min()), float(seen.high.max())
+    step = max((low + high) / 255, _LEAST_STEP)
+    zero = round(low / step)
+    # Both ends within 0…255 of the rounded zero point.
+    step = max(low / zero if zero else 0.0, high / (255 - zero) if zero < 255 else 0.0, _LEAST_STEP)
+    return Bytes(np.array([step]), zero)
+
+
+def column_steps(seen: Range) -> Bytes:
+    """A step for each column of a value of floats, whose columns may be of very different size.
+
+    Twice the range that was seen, and at least an eighth of the widest column's: what the pictures did not show is then
+    seldom clipped.
+    """
+    widest = np.maximum(-seen.low.min(), seen.high.max())
+    reach = np.clip(2 * np.maximum(-seen.low, seen.high), widest / 8, widest)
+    return Bytes(np.maximum(reach / 127, _LEAST_STEP), 128)
 
 
 def quantize_windows(program: Program, ranges: Mapping[int, Range]) -> Program:
@@ -70,7 +77,7 @@ class _Pass:
         self._ranges = ranges
         self._out: list[Instruction] = []
         self._floats: dict[int, int] = {}  # value of the float program -> the same of the new one
-        self._bytes: dict[int, tuple[int, Bytes]] = {PIXELS: (PIXELS, Bytes(np.ones(3), 0))}
+        self._bytes: dict[int, tuple[int, Bytes]] = {PIXELS: (PIXELS, Bytes(np.ones(1), 0))}
         self._wants_floats = self._readers_of_floats()
 
     def run(self) -> Program:
@@ -115,8 +122,8 @@ class _Pass:
     def _as_bytes(self, value: int) -> tuple[int, Bytes]:
         """The value as bytes; one of floats is quantised by an op of its own, once."""
         if value not in self._bytes:
-            chosen = choose_bytes(self._ranges[value])
-            scale = Tensor(f"value.{value}.scale", "vector_f32", (1 / chosen.step).astype(np.float32))
+            chosen = column_steps(self._ranges[value])
+            scale = _vector(f"value.{value}.scale", 1 / chosen.step)
             made = self._append(
                 Instruction("quantize", (self._floats[value],), {"scale": scale}, {"zero": chosen.zero})
             )
@@ -157,7 +164,7 @@ class _Pass:
 
         writes_bytes = number not in self._wants_floats
         if writes_bytes:
-            chosen = choose_bytes(self._ranges[number])
+            chosen = one_step(self._ranges[number])
             attributes |= {"output": "uint8", "output_zero": chosen.zero}
             float_residual = len(inputs) > 1 and residual_step is None
             folds = attributes["activation"] == "none" or (attributes["activation"] in _SATURATING and chosen.zero == 0)
@@ -185,7 +192,7 @@ class _Pass:
             made = self._append(dataclasses.replace(instruction, inputs=(source,)))
             self._bytes[number] = made, taken
             return
-        chosen = choose_bytes(self._ranges[number])
+        chosen = one_step(self._ranges[number])
         scale = Tensor(f"gate.{number}.scale", "vector_f32", (taken.step / chosen.step).astype(np.float32))
         made = self._append(
             dataclasses.replace(

@@ -26,6 +26,8 @@ def _windows(x: Values, segments: Segments, attributes: Attributes, fill: float)
     """Rows [n · h · w, c] → windows [n, h', w', kernel, kernel, c]; padding has the value `fill`."""
     kernel, stride = attributes["kernel"], attributes["stride"]
     images = x.reshape(-1, segments.height, segments.width, x.shape[1])
+    if kernel == stride == 1:
+        return images[:, :, :, None, None]
     pads = [
         (0, 0),
         (attributes["pad_top"], attributes["pad_bottom"]),
