@@ -17,7 +17,7 @@ void depthwise_f32_tile(const DepthwiseF32Args& args, size_t y, size_t x, size_t
   for (size_t ky = 0; ky < window.kernel; ++ky) {
     // Image coordinates wrap below 0.
     const size_t line = y * window.stride + ky - window.pad_top;
-    const float* pixels = args.x + line * window.width * args.x_stride + channel;
+    const float* pixels = args.x + (line < window.height ? line : 0) * window.width * args.x_stride + channel;
     for (size_t kx = 0; kx < window.kernel; ++kx, weight += args.weight_stride) {
       const auto w = V::load(weight);
 #pragma GCC unroll 8

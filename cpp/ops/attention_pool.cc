@@ -52,6 +52,10 @@ extern const Op attention_pool_op = {
     .tensor_roles = kRoles,
     .attributes = kAttributes,
     .check = check,
+    .work =
+        [](const Instruction& instruction, const ProgramLimits&) {
+          return uint64_t{2} * instruction.input_types[0].item_rows() * instruction.type.columns;
+        },
     .scratch = [](const Kernels&, const Instruction& instruction, const Instruction*, size_t,
                   size_t) { return (instruction.input_types[0].item_rows() + 16) * sizeof(float); },
     .run = run,

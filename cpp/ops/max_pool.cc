@@ -44,6 +44,10 @@ extern const Op max_pool_op = {
     .tensor_roles = {},
     .attributes = kWindowTable,
     .check = check,
+    .work =  // comparisons
+    [](const Instruction& instruction, const ProgramLimits&) {
+      return uint64_t{instruction.words[kKernel]} * instruction.words[kKernel] * instruction.type.columns;
+    },
     .run = run,
 };
 

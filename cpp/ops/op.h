@@ -102,8 +102,8 @@ struct Op {
   // choices and finite.
   ValueType (*check)(const Instruction&, const ProgramLimits&);
 
-  // Multiply-adds for one row (of the defined value) in an image, or in a text of `max_tokens` rows; the verifier caps
-  // the sum over the program.
+  // Multiply-adds, or comparisons, for one row (of the defined value) in an image, or in a text of `max_tokens` rows;
+  // the verifier caps the sum over the program.
   uint64_t (*work)(const Instruction&, const ProgramLimits&) = [](const Instruction&, const ProgramLimits&) {
     return uint64_t{0};
   };

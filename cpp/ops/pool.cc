@@ -8,6 +8,9 @@ namespace {
 enum : size_t { kKind, kSkip };
 enum : size_t { kScale };
 
+// So that a sum of bytes stays below 2^31.
+constexpr size_t kMostByteRows = size_t{1} << 23;
+
 constexpr std::string_view kRoles[] = {"scale"};
 constexpr Attribute kAttributes[] = {
     {"kind", Attribute::Type::choice, 0, "mean|first|last|max|sum|weighted_mean|mean_sqrt"},
@@ -21,6 +24,8 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   require(x.image ? skip < x.item_rows() : skip == 0, "skips " + std::to_string(skip) + " rows of each item");
   if (x.element == Element::uint8) {
     require(static_cast<PoolKind>(instruction.words[kKind]) == PoolKind::mean, "the kind of a pool of bytes is mean");
+    require(x.item_rows() <= kMostByteRows,
+            "images of " + std::to_string(x.item_rows()) + " rows of bytes, at most " + std::to_string(kMostByteRows));
     require_tensor(instruction, kScale, Layout::vector_f32, 1, x.columns);
   } else {
     require_absent(instruction, kScale);

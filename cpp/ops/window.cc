@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
+#include "program/limits.h"
 
 namespace embedrt {
 namespace {
@@ -43,7 +44,11 @@ Window check_window(const Instruction& instruction, uint32_t height, uint32_t wi
   require(uint64_t{height} + words[kPadTop] + words[kPadBottom] >= kernel &&
               uint64_t{width} + words[kPadLeft] + words[kPadRight] >= kernel,
           "a kernel of " + std::to_string(kernel) + " is larger than the image of " + shape(height, width));
-  return window_of(instruction, height, width);
+  const Window window = window_of(instruction, height, width);
+  require(window.out_height <= kMaxImageExtent && window.out_width <= kMaxImageExtent,
+          "defines an image of " + std::to_string(window.out_height) + " lines of " + std::to_string(window.out_width) +
+              " pixels, at most " + std::to_string(kMaxImageExtent) + " each way");
+  return window;
 }
 
 ValueType check_finish(const Instruction& instruction, const Window& window, uint32_t columns, size_t output_scale) {

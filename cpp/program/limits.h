@@ -24,7 +24,10 @@ constexpr uint64_t kMaxWorkPerToken = uint64_t{1} << 36;
 // Multiply-adds for one image: about 4,400 G.
 constexpr uint64_t kMaxWorkPerImage = uint64_t{1} << 42;
 
-// Bytes of the values that are alive at one time, for one segment of the longest length.
+// Rows that several texts or images have together in a block, at most; one alone may have more.
+constexpr uint32_t kMaxSharedRows = 1152;
+
+// Bytes of the values that are alive at one time, for a block.
 constexpr uint64_t kMaxArenaBytes = uint64_t{1} << 33;
 
 }  // namespace embedrt

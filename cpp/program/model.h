@@ -44,7 +44,7 @@ class Model {
                   FunctionRef<bool()> stop) const;
 
   // Multiply-adds that products of weights and attention need for an output of one text of that many tokens, or of
-  // one image. Throws InputError as run() does.
+  // one image, comparisons of max_pool among them. Throws InputError as run() does.
   uint64_t work(uint32_t tokens, const std::string& output) const;
 
  private:

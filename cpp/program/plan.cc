@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
+#include "program/limits.h"
 
 namespace embedrt {
 namespace {
@@ -25,6 +26,7 @@ constexpr size_t kBlockTokens[] = {64, 128, 256, 512};
 // Images share a block while their rows are about a thousand: 2 to 4 were best for ViT-S/14 and ViT-B/16, 8 and more
 // for ViT-B/32; with convolutional networks, whose largest maps have ten thousand rows, one was as good as any (AMX).
 constexpr size_t kImageRows = 1152, kMostImages = 16;
+static_assert(std::ranges::max(kBlockTokens) <= kMaxSharedRows && kImageRows <= kMaxSharedRows);
 
 // Bytes of the weights that a step reads.
 uint64_t weight_bytes(const Step& step) {

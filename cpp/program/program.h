@@ -43,7 +43,7 @@ struct Program {
 // vector_f32;
 // - attribute words are complete, known choices and finite;
 // - outputs have known names and the kind that goes with them;
-// - work and memory for one segment of the longest length are within limits.h.
+// - work for one item, and memory for a block, are within limits.h.
 // Throws FormatError, "program: instruction 7 (linear): input 3 is not defined yet".
 Program load_program(const ModelFile& file);
 Program load_program(std::span<const std::byte> program, std::span<const std::byte> bulk);
@@ -53,8 +53,8 @@ uint64_t work_per_token(const Program& program);
 // The same for one image.
 uint64_t work_per_image(const Program& program);
 
-// Bytes of the float values that are alive at one time (read by a later instruction, or an output), at most, for a
-// block of `tokens` tokens and of one image.
-uint64_t value_bytes(const Program& program, uint64_t tokens);
+// Bytes of the values that are alive at one time (read by a later instruction, or an output), at most, for a block of
+// `tokens` tokens, and of one image or several that have `image_rows` rows together.
+uint64_t value_bytes(const Program& program, uint64_t tokens, uint64_t image_rows);
 
 }  // namespace embedrt

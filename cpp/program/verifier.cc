@@ -171,9 +171,10 @@ void verify_costs(const Program& program) {
   if (work_per_image(program) > kMaxWorkPerImage) {
     fail("more than " + std::to_string(kMaxWorkPerImage) + " multiply-adds for one image");
   }
-  if (value_bytes(program, program.limits.max_tokens) > kMaxArenaBytes) {
-    fail("values of more than " + std::to_string(kMaxArenaBytes) + " bytes for " +
-         std::to_string(program.limits.max_tokens) + " tokens or one image");
+  const uint64_t tokens = std::max(program.limits.max_tokens, kMaxSharedRows);
+  if (value_bytes(program, tokens, kMaxSharedRows) > kMaxArenaBytes) {
+    fail("values of more than " + std::to_string(kMaxArenaBytes) + " bytes for " + std::to_string(tokens) +
+         " tokens or one image");
   }
 }
 
@@ -181,8 +182,11 @@ void verify_costs(const Program& program) {
 uint64_t work_of(const Instruction& instruction, const ProgramLimits& limits) {
   const uint64_t row = std::max<uint64_t>(instruction.op->work(instruction, limits), instruction.type.columns);
   if (!instruction.type.image) return std::min(row, kMaxWorkPerToken + 1);
-  // 2^32 multiply-adds for a row at most, and 2^25 rows.
-  return std::min(row * instruction.type.item_rows(), kMaxWorkPerImage + 1);
+  // What it reads counts too: a row of the result may be of all of an image. 2^32 multiply-adds for a row at most, and
+  // 2^25 rows; or 2^41 for the one row of an image.
+  const ValueType& x = instruction.input_types[0];
+  return std::min(std::max(row * instruction.type.item_rows(), uint64_t{x.columns} * x.item_rows()),
+                  kMaxWorkPerImage + 1);
 }
 
 uint64_t work_of(const Program& program, bool image) {
@@ -202,7 +206,7 @@ uint64_t work_per_image(const Program& program) {
   return work_of(program, true);
 }
 
-uint64_t value_bytes(const Program& program, uint64_t tokens) {
+uint64_t value_bytes(const Program& program, uint64_t tokens, uint64_t image_rows) {
   const std::vector<size_t> last = last_reads(program);
   // A value of segments has at most as many rows as there are tokens. Columns are padded to whole vectors. No product
   // reaches 2^44, and no sum 2^56.
@@ -210,7 +214,7 @@ uint64_t value_bytes(const Program& program, uint64_t tokens) {
     const ValueType type = program.type(value);
     const uint64_t row = type.element == Element::uint8 ? uint64_t{(type.columns + 63) / 64} * 64
                                                         : uint64_t{(type.columns + 15) / 16} * 16 * sizeof(float);
-    return row * (type.image ? type.item_rows() : tokens);
+    return row * (type.image ? std::max<uint64_t>(type.item_rows(), image_rows) : tokens);
   };
   std::vector<uint64_t> ending(program.instructions.size() + 1, 0);  // bytes that are last read by each instruction
   uint64_t alive = 0, most = 0;

@@ -36,7 +36,7 @@ const Op& op_named(const char* name) {
 
 }  // namespace
 
-uint16_t ProgramMaker::tensor(Layout layout, uint32_t rows, uint32_t columns) {
+uint16_t ProgramMaker::tensor(Layout layout, uint32_t rows, uint32_t columns, float most) {
   const uint64_t size = layout_bytes(layout, rows, columns);
   const auto index = static_cast<uint16_t>(tensors.size());
   tensors.push_back({static_cast<uint8_t>(layout), rows, columns, bulk.size(), size, "t" + std::to_string(index)});
@@ -49,7 +49,7 @@ uint16_t ProgramMaker::tensor(Layout layout, uint32_t rows, uint32_t columns) {
     } else if (layout == Layout::vector_i32) {
       append(bulk, static_cast<uint32_t>(number));
     } else {
-      append(bulk, std::bit_cast<uint32_t>(static_cast<float>(number) / 128.0f));
+      append(bulk, std::bit_cast<uint32_t>(static_cast<float>(number) / 128.0f * most));
     }
   }
   pad_to_64(bulk);

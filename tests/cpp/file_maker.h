@@ -48,8 +48,8 @@ class ProgramMaker {
   std::vector<std::pair<std::string, uint16_t>> outputs;
   Bytes bulk;
 
-  // Adds a tensor of small numbers (floats in ±1, int8 in ±127) and returns its index.
-  uint16_t tensor(Layout layout, uint32_t rows, uint32_t columns);
+  // Adds a tensor of small numbers (floats in ±most, int8 in ±127) and returns its index.
+  uint16_t tensor(Layout layout, uint32_t rows, uint32_t columns, float most = 1.0f);
 
   // Adds an instruction with default attributes but for `words` (index → word), and returns the value that it defines.
   uint16_t instruction(const char* op, std::vector<uint16_t> inputs, std::vector<uint16_t> tensors,
@@ -78,8 +78,8 @@ void put(Bytes& file, size_t at, T value) {
   for (size_t i = 0; i < sizeof(T); ++i) file[at + i] = static_cast<std::byte>(value >> (8 * i));
 }
 
-// Every op, every layout and every choice of an attribute that this version runs, on odd widths from `width` up, with
-// two outputs.
+// Every op that a text may have, every layout and every choice of an attribute that this version runs, on odd widths
+// from `width` up, with two outputs.
 ProgramMaker every_op(uint32_t width = 24);
 
 // A small encoder of 2 · head_dim columns: embeddings, one attention block, mean pooling, normalisation.

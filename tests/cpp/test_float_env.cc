@@ -7,7 +7,7 @@
 #include "base/float_env.h"
 #include "base/mapped_file.h"
 #include "check.h"
-#include "file_maker.h"
+#include "image_maker.h"
 #include "program/model.h"
 
 namespace embedrt::test {
@@ -43,7 +43,19 @@ float sum(float a, float b) {
   return x + y;
 }
 
+std::vector<float> vectors_of_images(const Model& model) {
+  constexpr size_t kImages = 5;
+  const ProgramLimits limits = model.program().limits;
+  std::vector<uint8_t> pixels(kImages * limits.image_height * limits.image_width * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(31 * i + i / 97);
+  std::vector<float> result(kImages * model.output_type("patch_embeddings").item_rows() *
+                            model.output_type("patch_embeddings").columns);
+  model.run_images(pixels.data(), kImages, "patch_embeddings", result.data(), [] { return false; });
+  return result;
+}
+
 std::vector<float> vectors(const Model& model) {
+  if (model.program().limits.vocabulary == 0) return vectors_of_images(model);
   std::vector<int32_t> ids;
   std::vector<int64_t> offsets = {0};
   for (int32_t length = 0; length < 20; ++length) {
@@ -71,8 +83,8 @@ TEST(float_env_sets_and_restores) {
 }
 
 TEST(float_env_of_a_model_on_every_thread) {
-  for (const bool quantised : {false, true}) {
-    const auto file = make_file(tiny_encoder(quantised));
+  for (const ProgramMaker& maker : {tiny_encoder(false), tiny_encoder(true), every_image_op()}) {
+    const auto file = make_file(maker);
     for (const unsigned threads : {1u, 3u}) {
       const Model model(MappedFile::copy(file), threads);
       const std::vector<float> expected = vectors(model);

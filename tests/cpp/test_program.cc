@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "check.h"
-#include "file_maker.h"
+#include "image_maker.h"
 #include "program/limits.h"
 #include "program/model_file.h"
 #include "program/program.h"
@@ -40,7 +40,7 @@ TEST(ops_are_in_order_of_id) {
   for (const Op* op : all_ops()) {
     CHECK(op->id > last);
     CHECK(find_op(op->id) == op);
-    CHECK(op->attributes.size() <= 8);
+    CHECK(op->attributes.size() <= 9);
     last = op->id;
   }
   CHECK(find_op(0) == nullptr && find_op(65535) == nullptr);
@@ -116,15 +116,16 @@ TEST(program_header) {
 }
 
 TEST(program_cut_anywhere) {
-  const ProgramMaker maker = every_op();
-  const Bytes section = maker.section();
-  for (size_t size = 0; size < section.size(); ++size) {
-    const auto part = std::span(section).first(size);
-    CHECK_THROWS(FormatError, "program: ", load_program(part, maker.bulk));
+  for (const ProgramMaker& maker : {every_op(), every_image_op()}) {
+    const Bytes section = maker.section();
+    for (size_t size = 0; size < section.size(); ++size) {
+      const auto part = std::span(section).first(size);
+      CHECK_THROWS(FormatError, "program: ", load_program(part, maker.bulk));
+    }
+    Bytes longer = section;
+    longer.push_back(std::byte{0});
+    CHECK_THROWS(FormatError, "program: 1 bytes follow the last record", load_program(longer, maker.bulk));
   }
-  Bytes longer = section;
-  longer.push_back(std::byte{0});
-  CHECK_THROWS(FormatError, "program: 1 bytes follow the last record", load_program(longer, maker.bulk));
 }
 
 TEST(program_directory) {
@@ -192,8 +193,8 @@ TEST(program_instructions) {
   refused("instruction 3 (norm): 1 tensors, the op takes 2", [](Maker m) { m.instructions[kNorm].tensors.pop_back(); });
   refused("instruction 2 (add): 3 inputs", [](Maker m) { m.instructions[kAdd].inputs.push_back(1); });
   refused("instruction 2 (add): 1 inputs", [](Maker m) { m.instructions[kAdd].inputs.pop_back(); });
-  refused("instruction 4 (linear): activation is 7, the choices are none|relu",
-          [](Maker m) { m.instructions[kQkv].words[0] = 7; });
+  refused("instruction 4 (linear): activation is 11, the choices are none|relu",
+          [](Maker m) { m.instructions[kQkv].words[0] = 11; });
   refused("instruction 3 (norm): epsilon is not finite", [](Maker m) { m.instructions[kNorm].words[1] = 0x7fc00000; });
   refused("instruction 3 (norm): epsilon is not finite", [](Maker m) { m.instructions[kNorm].words[1] = 0xff800000; });
 }
@@ -210,6 +211,8 @@ TEST(program_ops_check) {
   refused("instruction 4 (linear): input_bits", [](Maker m) { m.instructions[kQkv].words[2] = 16; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 0; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 5; });
+  refused("instruction 5 (attention): mask is 2, the choices are none|causal",
+          [](Maker m) { m.instructions[kAttention].words[3] = 2; });
   refused("instruction 11 (pool): ", [](Maker m) { m.instructions[kPooling].inputs[0] = 0; });
   refused("instruction 12 (normalize): ", [](Maker m) { m.instructions[kNormalize].inputs[0] = 0; });
 }
@@ -217,7 +220,8 @@ TEST(program_ops_check) {
 TEST(program_outputs) {
   refused("output 0 (sentence_embedding): there is no value 0", [](Maker m) { m.outputs[0].second = 0; });
   refused("output 0 (sentence_embedding): there is no value 14", [](Maker m) { m.outputs[0].second = 14; });
-  refused("output 0 (logits): the name is unknown", [](Maker m) { m.outputs[0].first = "logits"; });
+  refused("output 0 (colours): the name is unknown", [](Maker m) { m.outputs[0].first = "colours"; });
+  refused("output 0 (logits): the value has no row for each image", [](Maker m) { m.outputs[0].first = "logits"; });
   refused("output 0 (token_embeddings): the value has no row for each token",
           [](Maker m) { m.outputs[0].first = "token_embeddings"; });
   refused("output 0 (sentence_embedding): the value has no row for each text",
@@ -245,7 +249,7 @@ TEST(program_costs) {
 }
 
 TEST(program_memory) {
-  CHECK(value_bytes(load(tiny_encoder(true)), 10) == (48 + 16 + 16) * 4 * 10);
+  CHECK(value_bytes(load(tiny_encoder(true)), 10, 0) == (48 + 16 + 16) * 4 * 10);
   ProgramMaker wide;
   wide.max_tokens = 1 << 20;
   const uint16_t first = wide.lookup(Layout::matrix_f32, 1024, 2), second = wide.lookup(Layout::matrix_f32, 1024, 2);
@@ -253,5 +257,5 @@ TEST(program_memory) {
   wide.outputs[0].second = wide.instruction("add", {second, wide.outputs[0].second}, {});
   CHECK_THROWS(FormatError, "values of more than 8589934592 bytes for 1048576 tokens", load(wide));
   wide.max_tokens = 690000;
-  CHECK(value_bytes(load(wide), wide.max_tokens) == uint64_t{3} * 1024 * 4 * 690000);
+  CHECK(value_bytes(load(wide), wide.max_tokens, 0) == uint64_t{3} * 1024 * 4 * 690000);
 }

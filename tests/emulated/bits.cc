@@ -1,5 +1,5 @@
-// Prints a hash of what each kernel computes from fixed inputs, and of the vectors that a model file gives: a line
-// each. On every instruction set, compiler and machine the lines must be the same.
+// Prints a hash of what each kernel computes from fixed inputs, and of the vectors that a program of images and a model
+// file give: a line each. On every instruction set, compiler and machine the lines must be the same.
 //
 //   embedrt_bits                 the instruction sets that can run here
 //   embedrt_bits ISA [MODEL]
@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/xxh64.h"
+#include "image_maker.h"
 #include "isa/dispatch.h"
 #include "kernel_cases.h"
 #include "program/model.h"
@@ -30,6 +31,23 @@ void hash_kernels(const Kernels& kernels) {
     append(results[one.kernel], static_cast<const void*>(bytes.data()), bytes.size());
   }
   for (const auto& [kernel, bytes] : results) print(kernel, bytes);
+}
+
+void hash_images(const Kernels& kernels) {
+  constexpr size_t kImages = 3;
+  const Model model(MappedFile::copy(make_file(every_image_op(33))), 2, kernels);
+  const ProgramLimits limits = model.program().limits;
+  Random random(1);
+  std::vector<uint8_t> pixels(kImages * limits.image_height * limits.image_width * 3);
+  for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random.below(256));
+  for (const Output& output : model.program().outputs) {
+    const ValueType type = model.output_type(output.name);
+    std::vector<float> vectors(kImages * type.item_rows() * type.columns);
+    model.run_images(pixels.data(), kImages, output.name, vectors.data(), [] { return false; });
+    std::vector<uint8_t> bytes;
+    append(bytes, vectors.data(), vectors.size());
+    print(output.name, bytes);
+  }
 }
 
 // Texts of every length up to the model's longest, with random tokens.
@@ -62,6 +80,7 @@ int run(int count, char** arguments) {
   const Kernels* kernels = kernels_of(arguments[1]);
   if (kernels == nullptr) throw InputError(std::string(arguments[1]) + " cannot run here");
   hash_kernels(*kernels);
+  hash_images(*kernels);
   if (count > 2) hash_model(*kernels, arguments[2]);
   return 0;
 }

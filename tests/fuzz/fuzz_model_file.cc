@@ -23,15 +23,17 @@ namespace {
 
 // How far the inputs came, printed at the end: a fuzzer that never gets behind the parser tests little.
 struct Progress {
-  size_t tried = 0, loaded = 0, ran = 0, finite = 0;
+  size_t tried = 0, loaded = 0, ran = 0, finite = 0, finite_images = 0;
 
   ~Progress() {
-    std::fprintf(stderr, "files tried %zu, loaded %zu, ran %zu, with finite results %zu\n", tried, loaded, ran, finite);
+    std::fprintf(stderr, "files tried %zu, loaded %zu, ran %zu; finite results %zu, of images %zu\n", tried, loaded,
+                 ran, finite, finite_images);
   }
 } progress;
 
-// Programs may ask for more than is sensible to wait for here: seconds a token, gigabytes a block.
+// Programs may ask for more than is sensible to wait for here: seconds an item, gigabytes a block.
 constexpr uint64_t kMostWork = uint64_t{1} << 22;
+constexpr uint64_t kMostPixels = uint64_t{1} << 16;
 constexpr uint64_t kMostBytes = uint64_t{1} << 25;
 
 [[noreturn]] void broken(const char* rule) {
@@ -39,15 +41,21 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 25;
   std::abort();
 }
 
-struct Texts {
+// The items of a call: texts, or images.
+struct Items {
   std::vector<int32_t> ids;
   std::vector<int64_t> offsets{0};
+  std::vector<uint8_t> pixels;
+  size_t images = 0;
+
+  size_t count() const { return images > 0 ? images : offsets.size() - 1; }
 };
 
 // Empty texts, short ones, and one of the program's longest length or so: sometimes longer than a block of texts.
-Texts ragged(const ProgramLimits& limits, size_t choice) {
+Items ragged(const ProgramLimits& limits, size_t choice) {
   const uint32_t most = choice % 8 == 3 ? 300 : 21;
-  Texts texts;
+  Items texts;
+  if (limits.vocabulary == 0) return texts;
   for (const uint32_t length : {0u, 1u, 3u, std::min(limits.max_tokens, most), 0u, 2u}) {
     for (uint32_t i = 0; i < std::min(length, limits.max_tokens); ++i) {
       texts.ids.push_back(static_cast<int32_t>((texts.ids.size() * 7 + i) % limits.vocabulary));
@@ -56,6 +64,19 @@ Texts ragged(const ProgramLimits& limits, size_t choice) {
   }
   if (!texts.ids.empty()) texts.ids.back() = static_cast<int32_t>(limits.vocabulary - 1);
   return texts;
+}
+
+// A white image, a black one, and others, of all bytes.
+Items pictures(const ProgramLimits& limits, size_t choice) {
+  Items images;
+  images.images = 1 + choice % 4;
+  const size_t bytes = size_t{limits.image_height} * limits.image_width * 3;
+  for (size_t i = 0; i < images.images; ++i)
+    for (size_t at = 0; at < bytes; ++at)
+      images.pixels.push_back(i == 1   ? uint8_t{255}
+                              : i == 3 ? uint8_t{0}
+                                       : static_cast<uint8_t>(at * (31 + 2 * i) + at / 97 + choice));
+  return images;
 }
 
 struct Result {
@@ -67,14 +88,20 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
   return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));
 }
 
-Result run(const Model& model, const Texts& texts, const std::string& output) {
+Result run(const Model& model, const Items& items, const std::string& output) {
   const ValueType type = model.output_type(output);
-  const size_t rows = type.kind == ValueKind::rows ? texts.ids.size() : texts.offsets.size() - 1;
+  const size_t rows = type.image                     ? items.images * type.item_rows()
+                      : type.kind == ValueKind::rows ? items.ids.size()
+                                                     : items.count();
   Result result;
   result.rows.resize(rows * type.columns);
   const auto never = [] { return false; };
   try {
-    model.run(texts.ids, texts.offsets, output, result.rows.data(), never);
+    if (type.image) {
+      model.run_images(items.pixels.data(), items.images, output, result.rows.data(), never);
+    } else {
+      model.run(items.ids, items.offsets, output, result.rows.data(), never);
+    }
   } catch (const InputError&) {
     broken("good input was refused");
   } catch (const Error& error) {
@@ -96,36 +123,48 @@ void explain(const Model& model, const std::string& output, const Result& a, con
   }
 }
 
-// Text i of `texts` alone gives the rows that it has in `together`.
-void check_alone(const Model& model, const Texts& texts, size_t i, const std::string& output, const Result& together) {
-  Texts one;
-  one.ids.assign(texts.ids.begin() + texts.offsets[i], texts.ids.begin() + texts.offsets[i + 1]);
-  one.offsets.push_back(static_cast<int64_t>(one.ids.size()));
+// Item i alone gives the rows that it has in `together`.
+void check_alone(const Model& model, const Items& items, size_t i, const std::string& output, const Result& together) {
   const ValueType type = model.output_type(output);
-  const size_t first =
-      type.columns * static_cast<size_t>(type.kind == ValueKind::rows ? texts.offsets[i] : static_cast<int64_t>(i));
+  Items one;
+  size_t first = i;
+  if (type.image) {
+    const size_t bytes = items.pixels.size() / items.images;
+    one.images = 1;
+    one.pixels.assign(items.pixels.begin() + static_cast<std::ptrdiff_t>(i * bytes),
+                      items.pixels.begin() + static_cast<std::ptrdiff_t>((i + 1) * bytes));
+    first *= type.item_rows();
+  } else {
+    one.ids.assign(items.ids.begin() + items.offsets[i], items.ids.begin() + items.offsets[i + 1]);
+    one.offsets.push_back(static_cast<int64_t>(one.ids.size()));
+    if (type.kind == ValueKind::rows) first = static_cast<size_t>(items.offsets[i]);
+  }
   const Result alone = run(model, one, output);
-  const auto rows = std::span(together.rows).subspan(first, alone.rows.size());
+  const auto rows = std::span(together.rows).subspan(first * type.columns, alone.rows.size());
   if (!alone.error.empty() || !same_bits(alone.rows, rows)) {
     explain(model, output, alone, {{rows.begin(), rows.end()}, {}});
-    broken("a text alone gives other bits than in a batch");
+    broken("an item alone gives other bits than in a batch");
   }
 }
 
 void compare(const std::shared_ptr<const MappedFile>& source, const Model& scalar, const Kernels& kernels,
              size_t choice) {
-  const Model other(source, 1, kernels);
-  const Texts texts = ragged(scalar.program().limits, choice);
+  const Model other(source, 1 + choice % 3, kernels);
+  const ProgramLimits& limits = scalar.program().limits;
+  const Items texts = ragged(limits, choice), images = pictures(limits, choice);
   for (const Output& output : scalar.program().outputs) {
-    const Result result = run(other, texts, output.name);
-    const Result expected = run(scalar, texts, output.name);
+    const bool image = scalar.output_type(output.name).image;
+    const Items& items = image ? images : texts;
+    const Result result = run(other, items, output.name);
+    const Result expected = run(scalar, items, output.name);
     if (result.error != expected.error || !same_bits(result.rows, expected.rows)) {
       explain(scalar, output.name, result, expected);
       broken((std::string(kernels.name) + " gives other bits than scalar").c_str());
     }
     if (!result.error.empty()) continue;
     ++progress.finite;
-    check_alone(other, texts, choice % (texts.offsets.size() - 1), output.name, result);
+    progress.finite_images += image;
+    check_alone(other, items, choice % items.count(), output.name, result);
   }
 }
 
@@ -138,17 +177,28 @@ void compare_some(const std::shared_ptr<const MappedFile>& source, const Model& 
   }
 }
 
+// The program is small enough to run here on all the items.
+bool bearable(const Program& program, size_t choice) {
+  const ProgramLimits& limits = program.limits;
+  const uint64_t tokens = ragged(limits, choice).ids.size() + 6;
+  return work_per_token(program) * tokens <= kMostWork && work_per_image(program) * 4 <= kMostWork &&
+         uint64_t{limits.image_height} * limits.image_width <= kMostPixels &&
+         value_bytes(program, 256, 256) <= kMostBytes;
+}
+
 void check_refusals(const Model& model) {
+  const std::string& output = model.program().outputs[0].name;
   const auto refused = [&](const std::vector<int32_t>& ids, const std::vector<int64_t>& offsets) {
     std::vector<float> out(1);  // nothing is written
     const auto never = [] { return false; };
     try {
-      model.run(ids, offsets, model.program().outputs[0].name, out.data(), never);
+      model.run(ids, offsets, output, out.data(), never);
     } catch (const InputError&) {
       return;
     }
     broken("bad input was taken");
   };
+  if (model.output_type(output).image) return refused({}, {0});
   refused({-1}, {0, 1});
   refused({static_cast<int32_t>(model.program().limits.vocabulary)}, {0, 1});
   refused({0, 0}, {0, 1});
@@ -175,8 +225,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     model.file().fingerprint(kNumericsRevision);
     listing(model.program());
     const size_t choice = size == 0 ? 0 : data[size / 2] + size;
-    const uint64_t tokens = ragged(model.program().limits, choice).ids.size() + 6;
-    if (work_per_token(model.program()) * tokens <= kMostWork && value_bytes(model.program(), 256) <= kMostBytes) {
+    if (bearable(model.program(), choice)) {
       ++progress.ran;
       compare_some(source, model, choice);
       if (choice % 16 == 0) check_refusals(model);

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "../cpp/file_maker.h"
+#include "../cpp/image_maker.h"
 
 using namespace embedrt;
 using namespace embedrt::test;
@@ -58,10 +58,14 @@ int main(int count, char** arguments) {
     seeds["attention_" + std::to_string(precision)] = make_file(one_attention(2, 5, precision));
     seeds["attention_wide_" + std::to_string(precision)] = make_file(one_attention(1, 33, precision));
   }
+  for (const uint32_t columns : {3u, 17u})
+    seeds["every_image_op_" + std::to_string(columns)] = make_file(every_image_op(columns));
+  seeds["two_towers"] = make_file(two_towers());
   const ProgramMaker p = tiny_encoder(true, 1);
   seeds["all_sections"] = make_file({{1, p.section()},
                                      {2, text("{\"max_tokens\": 8}")},
                                      {3, text("{\"version\": \"1.0\"}")},
+                                     {4, text("{\"resize\": null}")},
                                      {5, text("{\"name\": \"seed\"}")},
                                      {6, text("{}")},
                                      {7, text("{\"items\": []}")},

@@ -207,7 +207,7 @@ void mutate_instruction(ProgramMaker& p, Random& random) {
       break;
     case 6:
       if (!instruction.words.empty()) {
-        instruction.words[below(random, instruction.words.size())] = static_cast<uint32_t>(below(random, 8));
+        instruction.words[below(random, instruction.words.size())] = static_cast<uint32_t>(below(random, 12));
       }
       break;
     default:
@@ -215,8 +215,11 @@ void mutate_instruction(ProgramMaker& p, Random& random) {
   }
 }
 
+constexpr const char* kOutputs[] = {"token_embeddings", "sentence_embedding", "image_embedding", "class_token",
+                                    "patch_mean",       "patch_embeddings",   "logits"};
+
 void mutate_rest(ProgramMaker& p, Random& random) {
-  switch (below(random, 5)) {
+  switch (below(random, 7)) {
     case 0:
       change(p.vocabulary, random);
       break;
@@ -233,8 +236,15 @@ void mutate_rest(ProgramMaker& p, Random& random) {
       if (p.outputs.size() > 1) {
         p.outputs.pop_back();
       } else {
-        p.outputs.emplace_back("token_embeddings", static_cast<uint16_t>(below(random, p.instructions.size() + 1)));
+        p.outputs.emplace_back(kOutputs[below(random, std::size(kOutputs))],
+                               static_cast<uint16_t>(below(random, p.instructions.size() + 1)));
       }
+      break;
+    case 4:
+      change(p.image[below(random, 2)], random);
+      break;
+    case 5:
+      p.image = {static_cast<uint32_t>(below(random, 70)), static_cast<uint32_t>(below(random, 70))};
       break;
     default: {
       if (p.directory.empty()) return;
@@ -348,8 +358,8 @@ Bytes mutate_file(std::span<const std::byte> file, size_t max_size, uint32_t see
     if (changed.size() >= 64 && !chance(random, 8)) test::repair_header(changed);
     return changed;
   }
-  Bytes& program = sections[1];
-  Bytes& bulk = sections[7];
+  Bytes& program = sections[static_cast<uint32_t>(format::SectionKind::program)];
+  Bytes& bulk = sections[static_cast<uint32_t>(format::SectionKind::tensors)];
   if (way == 1) {
     auto other = sections.begin();
     std::advance(other, static_cast<std::ptrdiff_t>(below(random, sections.size())));
@@ -361,7 +371,7 @@ Bytes mutate_file(std::span<const std::byte> file, size_t max_size, uint32_t see
   } else if (way <= 7) {
     mutate_bulk(bulk, random);
   } else if (way == 8) {
-    ProgramMaker fresh = random_program(random);
+    ProgramMaker fresh = chance(random, 3) ? random_program(random) : random_image_program(random);
     if (chance(random, 4)) mutate_records(fresh, random);
     program = fresh.section();
     bulk = fresh.bulk;

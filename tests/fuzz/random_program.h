@@ -1,4 +1,5 @@
-// Programs that load: random ops over random widths. Mutation alone rarely keeps all shapes in agreement.
+// Programs that load, of texts and of images: random ops over random widths. Mutation alone rarely keeps all shapes in
+// agreement.
 #pragma once
 
 #include <random>
@@ -8,5 +9,6 @@
 namespace embedrt::fuzz {
 
 test::ProgramMaker random_program(std::minstd_rand& random);
+test::ProgramMaker random_image_program(std::minstd_rand& random);
 
 }  // namespace embedrt::fuzz

@@ -6,11 +6,15 @@ import hashlib
 import math
 
 import numpy as np
+from image_programs import MADE, pictures
 from numeric_programs import LENGTHS, RowsProgram, core_model, encoder, normal, offsets_of, rng
 
 from embedrt import _core
 
 ROWS = sum(LENGTHS)
+ACTIVATIONS = (
+    "none", "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid", "relu6", "hard_swish", "hard_sigmoid", "quick_gelu",
+)  # fmt: skip
 
 
 def op_programs() -> dict[str, RowsProgram]:
@@ -23,7 +27,7 @@ def op_programs() -> dict[str, RowsProgram]:
 
     weight, bias = normal(rng(1), 50, 100, scale=0.2), normal(rng(2), 50)
     integers = rng(3).integers(-127, 128, (50, 100)).astype(np.int8)
-    for activation in ("none", "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"):
+    for activation in ACTIVATIONS:
         program(f"linear float32 {activation}", 100, "linear", weight=weight, bias=bias, activation=activation)
         made[f"linear int8 {activation}"] = RowsProgram(normal(rng(100), ROWS, 100), lengths=LENGTHS)
         made[f"linear int8 {activation}"].linear_int8(integers, np.abs(bias) / 50, bias, activation)
@@ -50,6 +54,11 @@ def main() -> None:
             for output in ("sentence_embedding", "token_embeddings"):
                 vectors = model.run(ids, offsets_of(lengths), output)
                 print("encoder", precision, hidden, output, hashlib.sha256(vectors.tobytes()).hexdigest())
+        for name, made in MADE.items():
+            model = core_model(made(precision), threads=2)
+            for output in made(precision).outputs:
+                vectors = model.run_images(pictures(5), output)
+                print(name, precision, output, hashlib.sha256(vectors.tobytes()).hexdigest())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The count of multiply-adds, against the formulas of a transformer's shape."""
+"""The count of multiply-adds, against formulas of the shapes."""
 
 from __future__ import annotations
 
 import pytest
+from image_programs import MADE
 from numeric_programs import core_model, encoder, normal, rng
 
 from embedrt import InputError, _core
@@ -44,6 +45,19 @@ def test_a_layer_after_the_pooling_works_once() -> None:
     model = core_model(encoder("int8", hidden=hidden, heads=2, inner=inner))
     layer = 4 * hidden**2 + 2 * hidden * inner + 2 * 5 * hidden
     assert model.work(5, "sentence_embedding") == 5 * 2 * layer + hidden * out
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_work_of_an_image(precision: str) -> None:
+    # Of 19 × 23 pixels: patches of 4 × 4 are 20 rows, of which 2 × 2 are 4; a window of 7 × 7 has 49 taps.
+    mixed = 20 * 20 * 48 + 2 * 20 * (49 * 20 + 2 * 50 * 20) + 4 * 33 * 80
+    assert core_model(MADE["mixed_network"](precision)).work(0, "image_embedding") == mixed
+    # Patches of 5 × 5 are 12 rows, 14 with those before them; 36 columns, 50 within. The embedding is of one query.
+    layer = 108 * 36 + 2 * 14 * 36 + 36 * 36 + 3 * 50 * 36
+    encoded = 12 * 36 * 75 + 14 * 2 * layer
+    model = core_model(MADE["transformer"](precision))
+    assert model.work(0, "class_token") == encoded
+    assert model.work(0, "image_embedding") == encoded + 14 * 72 * 36 + 2 * 14 * 36
 
 
 def test_what_the_model_does_not_take_is_refused() -> None:
