@@ -110,6 +110,12 @@ def test_texts(made, runner):
         assert_near(run(program, ids, "token_embeddings", folder), expected.last_hidden_state[0], TOLERANCE[runner])
 
 
+def test_only_the_texts_of_siglip_are_filled_up(made):
+    case, _, checkpoint, _, _ = made
+    assert checkpoint.text.max_tokens == LONGEST
+    assert checkpoint.text.pad == (None if case.model == "CLIP" else (0, LONGEST))
+
+
 def test_logits_of_pairs(made):
     case, model, checkpoint, program, folder = made
     pixels = random_pixels(case.size, count=3)

@@ -10,7 +10,7 @@ from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
-from embedrt_convert.inputs.tokenizer import read_tokenizer
+from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
 
@@ -55,7 +55,10 @@ def _read_images(
         )
     tensors = read_weights(files)
     image, notes = image_model.read(files, config, tensors, image_size, classifier)
-    text = _text(files, "", config["text_config"]) if "text_config" in config else None
+    text = None
+    if "text_config" in config:
+        # SigLIP's texts are all of one length, and attend to what they are filled up with.
+        text = _text(files, "", config["text_config"], padded=config["model_type"] == "siglip")
     return Checkpoint(
         config=config,
         tensors=tensors,
@@ -68,10 +71,10 @@ def _read_images(
     )
 
 
-def _text(files: Files, encoder: str, config: Mapping[str, Any], **prompts: Any) -> Text:
+def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool = False, **prompts: Any) -> Text:
     """How the encoder in that folder takes texts; `config` is that of the part which takes them.
 
-    `prompts` are fields of `Text`.
+    `padded` fills them up to the limit. `prompts` are fields of `Text`.
     """
     settings_name = encoder + "tokenizer_config.json"
     settings = files.json(settings_name) if files.has(settings_name) else {}
@@ -88,7 +91,8 @@ def _text(files: Files, encoder: str, config: Mapping[str, Any], **prompts: Any)
     if not isinstance(vocabulary, int):
         raise ConversionError(f"config.json of {files.label} must have vocab_size")
     tokenizer = read_tokenizer(files, encoder, settings, vocabulary, lowercase)
-    return Text(tokenizer=tokenizer, max_tokens=int(max_tokens), **prompts)
+    pad = read_pad(tokenizer, settings, int(max_tokens)) if padded else None
+    return Text(tokenizer=tokenizer, max_tokens=int(max_tokens), pad=pad, **prompts)
 
 
 def _licence(files: Files) -> str:
