@@ -30,7 +30,7 @@ def read(
         text=None,
         modules=(),
         licence="unknown",
-        notes=notes,
+        notes=(*notes, architectures.EMBEDDING),
         image=image,
         classifier=classifier,
     )
