@@ -130,7 +130,7 @@ def test_a_source_with_its_architecture(tmp_path):
     assert (files.name, checkpoint.image.height, checkpoint.classifier) == ("net", 48, True)
     with pytest.raises(ConversionError, match="the architecture must be named"):
         open_checkpoint(path)
-    with pytest.raises(ConversionError, match="a preprocessor goes with a file of weights"):
+    with pytest.raises(ConversionError, match=r"a folder has its own preprocessor_config\.json"):
         open_checkpoint(str(tmp_path), preprocessor="other.json")
 
 
