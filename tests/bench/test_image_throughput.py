@@ -111,9 +111,7 @@ def test_fidelity_is_beside_the_reference(encoders: dict[str, FakeEncoder], pict
 
 
 @pytest.mark.parametrize("turned", [0.8, float("nan")])
-def test_other_vectors_are_refused(
-    encoders: dict[str, FakeEncoder], pictures: samples.Samples, turned: float
-) -> None:
+def test_other_vectors_are_refused(encoders: dict[str, FakeEncoder], pictures: samples.Samples, turned: float) -> None:
     encoders["peer"].turned = turned
     with pytest.raises(RuntimeError, match="peer and ours differ"):
         plan(pictures, parts=["throughput"]).measure()
