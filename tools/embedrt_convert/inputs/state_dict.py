@@ -33,6 +33,7 @@ def read(
         notes=(*notes, architectures.EMBEDDING),
         image=image,
         classifier=classifier,
+        arch=f"{made.config['library']}:{made.name}",
     )
 
 
