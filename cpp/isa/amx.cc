@@ -22,7 +22,7 @@ static_assert(sizeof(TileConfig) == 64);
 struct Amx {
   using V = Avx512Vec;
   template <size_t channels>
-  using Depthwise = Avx512Depthwise<channels>;
+  using Depthwise = Avx512VnniDepthwise<channels>;
   static constexpr size_t kRows = 32, kPanels = 2;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
 

@@ -231,6 +231,33 @@ void dot_blocks(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w,
   }
 }
 
+// Depthwise convolutions: words of two lines.
+struct WordArithmetic {
+  using Pixel = int16_t;
+  using Weight = int16_t;
+  static constexpr size_t kLines = 2;
+
+  template <class Byte>
+  static void unpack(const __m256i* const* lines, __m256i* out) {
+    const __m256i a = load(lines[0]), b = load(lines[1]);
+    const __m256i pairs[2] = {_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)};
+    const __m256i none = _mm256_setzero_si256();
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (Byte(-1) < 0) {
+        store(out + 2 * i, _mm256_srai_epi16(_mm256_unpacklo_epi8(none, pairs[i]), 8));
+        store(out + 2 * i + 1, _mm256_srai_epi16(_mm256_unpackhi_epi8(none, pairs[i]), 8));
+      } else {
+        store(out + 2 * i, _mm256_unpacklo_epi8(pairs[i], none));
+        store(out + 2 * i + 1, _mm256_unpackhi_epi8(pairs[i], none));
+      }
+    }
+  }
+  static __m256i add(__m256i sums, __m256i x, __m256i w) {
+    add_ints(sums, _mm256_madd_epi16(x, w));
+    return sums;
+  }
+};
+
 struct Avx2 {
   using V = Avx2Vec;
   template <size_t channels>

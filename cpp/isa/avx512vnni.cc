@@ -11,7 +11,7 @@ namespace {
 struct Avx512Vnni {
   using V = Avx512Vec;
   template <size_t channels>
-  using Depthwise = Avx512Depthwise<channels>;
+  using Depthwise = Avx512VnniDepthwise<channels>;
   static constexpr size_t kRows = 32, kPanels = 3;
   static constexpr int kFloatRows = 8, kFloatPanels = 2;
   static void begin() {}

@@ -67,14 +67,30 @@ struct AvxVnniTiles {
   }
 };
 
-struct VexDot {
-  static __m256i dot(__m256i sum, __m256i x, __m256i w) { return _mm256_dpbusd_avx_epi32(sum, x, w); }
+// Bytes of four lines.
+struct VnniArithmetic {
+  using Pixel = uint8_t;
+  using Weight = int8_t;
+  static constexpr size_t kLines = 4;
+
+  template <class Byte>
+  static void unpack(const __m256i* const* lines, __m256i* out) {
+    const __m256i a = _mm256_loadu_si256(lines[0]), b = _mm256_loadu_si256(lines[1]);
+    const __m256i c = _mm256_loadu_si256(lines[2]), d = _mm256_loadu_si256(lines[3]);
+    const __m256i low_ab = _mm256_unpacklo_epi8(a, b), low_cd = _mm256_unpacklo_epi8(c, d);
+    const __m256i high_ab = _mm256_unpackhi_epi8(a, b), high_cd = _mm256_unpackhi_epi8(c, d);
+    _mm256_store_si256(out, _mm256_unpacklo_epi16(low_ab, low_cd));
+    _mm256_store_si256(out + 1, _mm256_unpackhi_epi16(low_ab, low_cd));
+    _mm256_store_si256(out + 2, _mm256_unpacklo_epi16(high_ab, high_cd));
+    _mm256_store_si256(out + 3, _mm256_unpackhi_epi16(high_ab, high_cd));
+  }
+  static __m256i add(__m256i sums, __m256i x, __m256i w) { return _mm256_dpbusd_avx_epi32(sums, x, w); }
 };
 
 struct AvxVnni {
   using V = Avx2Vec;
   template <size_t channels>
-  using Depthwise = Avx2Depthwise<VnniArithmetic<VexDot>, channels>;
+  using Depthwise = Avx2Depthwise<VnniArithmetic, channels>;
   static constexpr size_t kRows = 48, kPanels = 6;
   static constexpr int kFloatRows = 6, kFloatPanels = 1;
   static void begin() {}

@@ -12,20 +12,20 @@ struct PlainDepthwise {
   using V = Vectors;
   using Pixel = int16_t;
   using Weight = int16_t;
-  static constexpr size_t kChannels = channels, kLines = 1;
-  static constexpr int kOutputs = 1;
+  static constexpr size_t kChannels = channels, kLanes = channels, kLines = 1;
+  static constexpr size_t kGroup = channels, kHalf = 0;
   static constexpr bool kInOrder = true;
 
   template <class Byte>
   static void unpack(const Byte* const* lines, int16_t* out) {
-    for (size_t c = 0; c < kChannels; ++c) out[c] = lines[0][c];
+    for (size_t c = 0; c < channels; ++c) out[c] = lines[0][c];
   }
 
-  template <int N>
-  static void dots(const int16_t* x, size_t, const int16_t* w, size_t groups, int32_t* sums) {
-    for (size_t c = 0; c < kChannels; c += 16) {
+  // A whole output: compilers keep a vector of sums in registers only within one loop.
+  static void sum(const int16_t* x, const int16_t* w, size_t groups, int32_t* sums) {
+    for (size_t c = 0; c < channels; c += 16) {
       int32_t sum[16] = {};
-      for (size_t at = c; at < groups * kChannels + c; at += kChannels)
+      for (size_t at = c; at < groups * channels; at += channels)
         for (size_t i = 0; i < 16; ++i) sum[i] += x[at + i] * w[at + i];
       for (size_t i = 0; i < 16; ++i) sums[c + i] = sum[i];
     }

@@ -6,27 +6,31 @@
 
 #include <cstring>
 
+#include "kernels/depthwise_sums.h"
 #include "kernels/finish.h"
 
 namespace embedrt {
 namespace {
 
-// Of 64 columns: byte = round(max(min(fma(float(sum), scale, bias), most), 0)), where `most` is 255, or 0 past the last
+// Of 64 lanes: byte = round(max(min(fma(float(sum), scale, bias), most), 0)), where `most` is 255, or 0 past the last
 // column.
 struct alignas(64) ByteColumns {
   float scale[64], bias[64], most[64];
 };
 
-// What a block of channels of one call needs, in its scratch. Taps: Isa::Depthwise<channels>, an instruction set's way
-// with 64 or with 32 channels.
-//   kChannels, kLines, kOutputs   channels of a block; lines of a group; outputs that fit the registers
-//   Pixel, Weight                 elements after unpacking: a group is kChannels · kLines of them
-//   unpack(lines, group)          kChannels bytes at each of kLines lines; pixels and weights alike
-//   dots<N>(x, step, w, groups, sums)   N outputs, each the sum of products of groups one after another, the next
-//                                 output's `step` elements later; kChannels sums of each
-//   channel(position)             the channel of a sum, in fours: channel(4q + i) is channel(4q) + i
-//   kInOrder                      channel(position) is position. Otherwise there is also
-//   finish_bytes(sums, rows, columns, out, out_stride)   64 bytes of each row, as `ByteColumns` says
+// A block of channels of one call. Taps: Isa::Depthwise<channels>, an instruction set's way with 64 or with 32
+// channels.
+//   kChannels, kLines     channels of a block, lines of a group
+//   kLanes                sums of a group: kChannels, or twice as many, for two outputs side by side
+//   Pixel, Weight         elements after unpacking; kGroup = kLanes · kLines of them are a group
+//   unpack(lines, out)    kChannels bytes at each of kLines lines, pixels or weights, to a group; two outputs: to the
+//                         first one's half, and the second one's begins kHalf elements after it
+//   kInOrder              the lanes are the channels: there is sum(pixels, weights, groups, sums) of one output alone.
+// Otherwise:
+//   kRegister             elements of a register; load(), add(sums, pixels, weights), none() and store() work on one
+//   kOutputs              registers of sums at once
+//   channel(lane)         the channel of a lane, that of a second output plus kChannels; fours of them are in order
+//   finish_bytes(sums, steps, outputs, columns, out, out_stride)   64 bytes of each output, as `ByteColumns` says
 template <class Taps>
 class DepthwiseBlock {
  public:
@@ -44,12 +48,13 @@ class DepthwiseBlock {
     const size_t end = args_.first_line + args_.lines;
     for (size_t y = args_.first_line; y < end; y += layout_.lines) {
       const size_t lines = end - y < layout_.lines ? end - y : layout_.lines;
-      for (size_t x = 0; x < window.out_width; x += kOutputs) {
-        const size_t outputs = window.out_width - x < kOutputs ? window.out_width - x : kOutputs;
-        unpack(y, x, lines, outputs);
+      for (size_t x = 0; x < window.out_width; x += kPositions * kSteps) {
+        const size_t left = window.out_width - x;
+        const Span span = {y, x, left < kPositions * kSteps ? left : kPositions * kSteps};
+        for (size_t position = 0; position < kPositions; ++position) unpack(span, position, lines);
         for (size_t line = 0; line < lines; ++line) {
-          sum(line, outputs);
-          finish((y + line) * window.out_width + x, outputs);
+          sum(line, span.steps());
+          finish((y + line) * window.out_width + x, span);
         }
       }
     }
@@ -58,21 +63,30 @@ class DepthwiseBlock {
  private:
   using Pixel = typename Taps::Pixel;
   using Weight = typename Taps::Weight;
-  static constexpr size_t kChannels = Taps::kChannels, kLines = Taps::kLines, kGroup = kChannels * kLines;
-  static constexpr size_t kOutputs = 28;  // of a line at once: their columns and sums stay in the first-level cache
+  static constexpr size_t kChannels = Taps::kChannels, kLines = Taps::kLines, kLanes = Taps::kLanes;
+  static constexpr size_t kGroup = Taps::kGroup;
+  static constexpr size_t kPositions = kLanes / kChannels;
+  static constexpr size_t kSteps = 28;  // outputs of a line at once: their columns and sums stay in the nearest cache
+
+  // Outputs of a line. Where there are two positions, the second one has the second half of them.
+  struct Span {
+    size_t y, x, outputs;
+    size_t steps() const { return (outputs + kPositions - 1) / kPositions; }
+  };
 
   // Groups of a window, output lines that they serve at once, and where everything is.
   struct Layout {
     size_t groups, lines;
-    size_t weights, pixels, sums, columns, pad, end;
+    size_t weights, pixels, sums, ordered, columns, pad, end;
 
     explicit Layout(const Window& window)
         : groups((window.kernel + kLines - 1) / kLines), lines((groups * kLines - window.kernel) / window.stride + 1) {
-      const size_t seen = (kOutputs - 1) * window.stride + window.kernel;
+      const size_t seen = (kSteps - 1) * window.stride + window.kernel;
       weights = 0;
       pixels = weights + lines * window.kernel * groups * kGroup * sizeof(Weight);
       sums = pixels + seen * groups * kGroup * sizeof(Pixel);
-      columns = sums + kOutputs * kChannels * sizeof(int32_t);
+      ordered = sums + kSteps * kLanes * sizeof(int32_t);
+      columns = ordered + (Taps::kInOrder ? 0 : kSteps * kLanes * sizeof(int32_t));
       pad = columns + sizeof(ByteColumns);
       end = pad + 64;
     }
@@ -81,6 +95,7 @@ class DepthwiseBlock {
   Weight* weights() { return reinterpret_cast<Weight*>(memory_ + layout_.weights); }
   Pixel* pixels() { return reinterpret_cast<Pixel*>(memory_ + layout_.pixels); }
   int32_t* sums() { return reinterpret_cast<int32_t*>(memory_ + layout_.sums); }
+  int32_t* ordered() { return reinterpret_cast<int32_t*>(memory_ + layout_.ordered); }
   ByteColumns& columns() { return *reinterpret_cast<ByteColumns*>(memory_ + layout_.columns); }
   uint8_t* pad() { return memory_ + layout_.pad; }
 
@@ -98,46 +113,47 @@ class DepthwiseBlock {
             const size_t ky = group * kLines + i - line * args_.window.stride;
             taps[i] = ky < kernel ? args_.weight + (ky * kernel + kx) * args_.weight_stride + channel_ : kNone;
           }
-          Taps::unpack(taps, out);
+          for (size_t position = 0; position < kPositions; ++position) Taps::unpack(taps, out + position * Taps::kHalf);
         }
   }
 
   void set_columns() {
     const size_t count = args_.channels - channel_;
-    for (size_t i = 0; i < kChannels; ++i) {
-      const size_t c = Taps::channel(i);
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const size_t c = Taps::channel(lane) % kChannels;
       const bool there = c < count;
-      columns().scale[i] = there ? args_.finish.scale[channel_ + c] : 0.0f;
-      columns().bias[i] = there ? args_.finish.bias[channel_ + c] : 0.0f;
-      columns().most[i] = there ? 255.0f : 0.0f;
+      columns().scale[lane] = there ? args_.finish.scale[channel_ + c] : 0.0f;
+      columns().bias[lane] = there ? args_.finish.bias[channel_ + c] : 0.0f;
+      columns().most[lane] = there ? 255.0f : 0.0f;
     }
   }
 
-  // The columns that outputs (y … y + lines − 1, x … x + outputs − 1) see: [column][group].
-  void unpack(size_t y, size_t x, size_t lines, size_t outputs) {
+  // The columns that the outputs of a position see, on so many lines from span.y on: [column][group].
+  void unpack(const Span& span, size_t position, size_t lines) {
     const Window& window = args_.window;
     const size_t seen_lines = (lines - 1) * window.stride + window.kernel;
-    const size_t seen = (outputs - 1) * window.stride + window.kernel;
-    // Of `seen` columns, those before `first` and from `last` on are padding. Image coordinates wrap below 0.
-    const size_t left = x * window.stride;
-    size_t first = left < window.pad_left ? window.pad_left - left : 0;
-    first = first < seen ? first : seen;
-    const size_t image_end = window.width + window.pad_left;
-    size_t last = left + seen < image_end ? seen : image_end > left ? image_end - left : 0;
-    last = last > first ? last : first;
+    const size_t seen = (span.steps() - 1) * window.stride + window.kernel;
+    // Of the `seen` columns, those before `first` and from `last` on are padding. `left` counts from the padding on.
+    const size_t left = (span.x + position * span.steps()) * window.stride;
+    const auto within = [&](size_t image_column) {
+      const size_t column = image_column + window.pad_left;
+      return column < left ? 0 : column - left < seen ? column - left : seen;
+    };
+    const size_t first = within(0), last = within(window.width);
     for (size_t group = 0; group < layout_.groups; ++group) {
       const uint8_t *from[kLines], *padding[kLines];
       size_t step[kLines];
       for (size_t i = 0; i < kLines; ++i) {
-        const size_t at = group * kLines + i, line = y * window.stride + at - window.pad_top;
-        const bool there = at < seen_lines && line < window.height;
+        // The line wraps above the image.
+        const size_t at = group * kLines + i, line = span.y * window.stride + at - window.pad_top;
+        const bool there = at < seen_lines && line < window.height && first < last;
+        const size_t column = left + first - window.pad_left;
         padding[i] = pad();
-        from[i] = there ? args_.x + (line * window.width + (left + first - window.pad_left)) * args_.x_stride + channel_
-                        : pad();
+        from[i] = there ? args_.x + (line * window.width + column) * args_.x_stride + channel_ : pad();
         step[i] = there ? args_.x_stride : 0;
       }
       const size_t next = layout_.groups * kGroup;
-      Pixel* out = pixels() + group * kGroup;
+      Pixel* out = pixels() + group * kGroup + position * Taps::kHalf;
       size_t column = 0;
       for (; column < first; ++column, out += next) Taps::unpack(padding, out);
       for (; column < last; ++column, out += next) {
@@ -148,40 +164,35 @@ class DepthwiseBlock {
     }
   }
 
-  void sum(size_t line, size_t outputs) {
-    const size_t groups = args_.window.kernel * layout_.groups;
-    sum_from<Taps::kOutputs>(0, outputs, weights() + line * groups * kGroup, groups);
-  }
-  template <int N>
-  void sum_from(size_t output, size_t outputs, const Weight* w, size_t groups) {
-    const size_t step = args_.window.stride * layout_.groups * kGroup;
-    for (; output + N <= outputs; output += N)
-      Taps::template dots<N>(pixels() + output * step, step, w, groups, sums() + output * kChannels);
-    if constexpr (N > 1)
-      if (output < outputs) sum_from<N - 1>(output, outputs, w, groups);
+  void sum(size_t line, size_t steps) {
+    const Window& window = args_.window;
+    sum_line<Taps>(pixels(), window.stride * layout_.groups * kGroup,
+                   weights() + line * window.kernel * layout_.groups * kGroup, window.kernel, window.stride, steps,
+                   sums());
   }
 
-  void finish(size_t row, size_t rows) {
+  void finish(size_t row, const Span& span) {
     const Finish& finish = args_.finish;
-    const FinishBlock block = {row, rows, channel_, args_.channels, 0};
-    if constexpr (!Taps::kInOrder) {
-      if (finish.out_u8 && finish.activation == Activation::none && !finish.output_scale) {
-        Taps::finish_bytes(sums(), rows, columns(), finish.out_u8 + row * finish.out_stride + channel_,
-                           finish.out_stride);
-        if (channel_ + kChannels >= args_.channels) finish_padding<typename Taps::V>(finish, block, channel_ + 64);
-        return;
-      }
-      put_in_order(rows);
+    const FinishBlock block = {row, span.outputs, channel_, args_.channels, 0};
+    if constexpr (Taps::kInOrder) {
+      finish_block<typename Taps::V>(finish, block, sums(), kChannels);
+    } else if (finish.out_u8 && finish.activation == Activation::none && !finish.output_scale) {
+      Taps::finish_bytes(sums(), span.steps(), span.outputs, columns(),
+                         finish.out_u8 + row * finish.out_stride + channel_, finish.out_stride);
+      if (channel_ + kChannels >= args_.channels) finish_padding<typename Taps::V>(finish, block, channel_ + 64);
+    } else {
+      put_in_order(span.steps());
+      finish_block<typename Taps::V>(finish, block, ordered(), kChannels);
     }
-    finish_block<typename Taps::V>(finish, block, sums(), kChannels);
   }
 
-  void put_in_order(size_t rows) {
-    for (int32_t* row = sums(); row < sums() + rows * kChannels; row += kChannels) {
-      int32_t unordered[kChannels];
-      std::memcpy(unordered, row, sizeof unordered);
-      for (size_t i = 0; i < kChannels; i += 4) std::memcpy(row + Taps::channel(i), unordered + i, 4 * sizeof(int32_t));
-    }
+  void put_in_order(size_t steps) {
+    for (size_t step = 0; step < steps; ++step)
+      for (size_t lane = 0; lane < kLanes; lane += 4) {
+        const size_t position = Taps::channel(lane) / kChannels, channel = Taps::channel(lane) % kChannels;
+        std::memcpy(ordered() + (position * steps + step) * kChannels + channel, sums() + step * kLanes + lane,
+                    4 * sizeof(int32_t));
+      }
   }
 
   const DepthwiseI8Args& args_;

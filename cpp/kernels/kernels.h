@@ -243,7 +243,7 @@ struct DepthwiseArgs {
   Window window;
   size_t x_stride;
   size_t channels;
-  size_t weight_stride;  // elements from one tap to the next; taps line by line
+  size_t weight_stride;  // elements from one tap to the next, a multiple of 64 (16 for floats); taps line by line
   size_t first_line, lines;
   Finish finish;  // with one border class and no residual
   void* scratch;  // depthwise_*_scratch(window, channels) bytes, aligned to 64
@@ -255,12 +255,14 @@ struct DepthwiseI8Args : DepthwiseArgs {
   const int8_t* weight;
 };
 
+// Sums run over the taps in order, acc = fma(x, w, acc) from 0; padding is 0.
 struct DepthwiseF32Args : DepthwiseArgs {
   const float* x;
   const float* weight;
 };
 
-// The greatest of each window, padding left out. Bytes or floats.
+// The greatest of each window, padding left out; every window sees a pixel. Bytes or floats: of these the taps in
+// order, from the first one that is not padding, and NaN where one is not finite, as in `pool`.
 struct MaxPoolArgs {
   Window window;
   size_t x_stride, channels;

@@ -88,10 +88,12 @@ def _measure(config: ImageConfig) -> str:
 
 
 def _texts(core: _core.Model) -> None:
-    config = parse_text_config(core.section("text"), core.max_tokens)
+    config = parse_text_config(core.section("text"), core.max_tokens, core.vocabulary)
     _title("texts")
     _line("similarity", config.similarity)
-    _line("max tokens", f"{config.max_tokens} by default, {core.max_tokens} at most")
+    _line("max tokens", f"{config.max_tokens} by default, {config.longest(core.max_tokens)} at most")
+    if config.pad:
+        _line("padding", f"id {config.pad.id}, to {config.pad.to} tokens")
     for name, prompt in config.prompts.items():
         _line(f"prompt {name}", repr(prompt) + (", the default" if name == config.default_prompt_name else ""))
     section = core.section("tokenizer")

@@ -61,8 +61,8 @@ class Model:
     def work(self, tokens: int, output: str) -> int:
         """The multiply-adds of products with weights and of attention, for one output.
 
-        Of one text of that many tokens, or of one image, whatever `tokens` is. Raises InputError for more tokens than the model takes, and
-        for an unknown output.
+        Of one text of that many tokens, or of one image, whatever `tokens` is. Raises InputError for more tokens than
+        the model takes, and for an unknown output.
         """
 
     def run(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], output: str) -> npt.NDArray[np.float32]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 # Characters of a chunk for each thread: some thousands of tokens, enough blocks for the threads to finish together.
+# A token that a text is filled up with counts as four.
 _CHUNK_CHARACTERS = 1 << 15
 _CHUNK_TEXTS = 4096
 # The first chunk where one thread tokenises it for several; each further one is twice as large as the one before.
@@ -108,7 +109,8 @@ class Encoding:
         # While one thread tokenises the first chunk, others have nothing to do.
         waits = self._core.threads > 1 and not self._spread
         budget = min(_FIRST_CHARACTERS, largest) if waits else largest
-        left = sum(map(len, texts))
+        least = 4 * self._tokenizer.least
+        left = sum(max(len(text), least) for text in texts)
         start = characters = 0
         chunk: list[str] = []
         heads: list[str] = []
@@ -116,13 +118,14 @@ class Encoding:
             text = self._prompt + text
             head = self._tokenizer.head(text, self._limit, self._counted)
             # What is left at the end is too little for the threads to share: it joins the chunk before.
-            full = characters + len(head) > budget and left > budget // 2
+            size = max(len(head), least)
+            full = characters + size > budget and left > budget // 2
             if chunk and (full or len(chunk) == _CHUNK_TEXTS):
                 yield start, chunk, heads
                 start, characters, chunk, heads = index, 0, [], []
                 budget = min(2 * budget, largest)
-            characters += len(head)
-            left -= len(texts[index])
+            characters += size
+            left -= max(len(texts[index]), least)
             chunk.append(text)
             heads.append(head)
         if chunk:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _WHERE = "golden section"
 _MAX_ITEMS = 4096
 _MAX_TEXT = 1 << 20
+_MAX_IDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def picture_vector(model: Model, index: int) -> Vector:
 def _text(model: Model, item: Fields) -> Vector:
     text = item.text("text", _MAX_TEXT)
     ids = model.token_ids(text)
-    if item.list("ids", model.max_tokens) != ids:
+    if item.list("ids", _MAX_IDS) != ids:
         raise FormatError(f"{item.where}: the text's token ids are not those stored; its tokenizer has changed")
     return model.encode(text, prompt="")
 

@@ -33,7 +33,7 @@ class EncodeInfo:
 
     Attributes:
         texts: how many texts were encoded.
-        tokens: how many tokens ran through the model, special tokens included.
+        tokens: how many tokens ran through the model, special tokens and those that texts were filled up with included.
         truncated_texts: the indices of the texts that were cut to the limit.
         truncated_tokens: how many tokens were cut off. Exact for texts of up to 65,536 characters; of a longer one only
             the beginning is tokenised, so it counts fewer than there were.

@@ -55,8 +55,9 @@ class Model:
         self._spread = core.threads > 1 and (threads is None or threads >= _core.default_threads())
         self.dim = _embedding_columns(core)
         section = core.section("tokenizer")
-        self._config = parse_text_config(core.section("text"), core.max_tokens)
-        self._tokenizer = TextTokenizer(section, core.vocabulary) if section is not None else None
+        self._config = parse_text_config(core.section("text"), core.max_tokens, core.vocabulary)
+        pad = self._config.pad
+        self._tokenizer = TextTokenizer(section, core.vocabulary, pad) if section is not None else None
         self._image_config = None
         self.image_size = core.image_size
         steps = core.section("image")
@@ -145,7 +146,8 @@ class Model:
             truncate_dim: keep only the first columns of sentence embeddings; before normalising, which is not done
                 again unless asked for.
             max_tokens: the limit of a text here, special tokens included; `Model.max_tokens` when None.
-            output_value: "sentence_embedding", or "token_embeddings" for one vector a token.
+            output_value: "sentence_embedding", or "token_embeddings" for one vector a token, those included that
+                a text is filled up with where the model takes a fixed number.
             show_progress_bar: show one, if tqdm is installed.
             batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
             on_long: "truncate" cuts a text that is over the limit, "error" refuses it.
@@ -168,7 +170,7 @@ class Model:
         _check_ignored(batch_size, convert_to_numpy if output_value == SENTENCE else None)
         limit = self.max_tokens
         if max_tokens is not None:
-            limit = check_limit(max_tokens, tokenizer.special, core.max_tokens)
+            limit = check_limit(max_tokens, tokenizer.special, self._config.longest(core.max_tokens))
         dim = _columns(truncate_dim, self.dim)
         bar = progress_bar(len(texts)) if show_progress_bar else None
         call = Encoding(
@@ -314,7 +316,9 @@ class Model:
         return logits(scores, config.logit_scale, config.logit_bias)
 
     def count_tokens(self, sentences: str | Iterable[str]) -> Any:
-        """How many tokens each text has, special ones included, before any limit: int64 [texts], an int for one text.
+        """How many tokens each text has, special ones included: int64 [texts], an int for one text.
+
+        Before any limit, and without what a model that takes a fixed number of tokens has texts filled up with.
 
         Prompts are not added. A text of more than 2**20 characters is counted up to there.
         """
@@ -324,7 +328,10 @@ class Model:
         return int(counts[0]) if isinstance(sentences, str) else counts
 
     def token_ids(self, text: str) -> list[int]:
-        """The ids that `encode` gives to the program for `text`: special tokens included, cut to `max_tokens`."""
+        """The ids that `encode` gives to the program for `text`: special tokens included, cut to `max_tokens`.
+
+        Where the file has texts filled up to a fixed number of ids, so are these.
+        """
         tokenizer = self._need_tokenizer()
         check_texts([text])
         ids: list[int] = tokenizer.encode([text], [tokenizer.head(text, self.max_tokens)], self.max_tokens).ids.tolist()

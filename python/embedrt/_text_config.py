@@ -14,6 +14,13 @@ MAX_PROMPT = 16_384
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 
+class Pad(NamedTuple):
+    """Every text's ids are filled up with `id` to `to` ids. They are content like any other: nothing masks them."""
+
+    id: int
+    to: int
+
+
 class TextConfig(NamedTuple):
     """The file's `text` section: what happens to a text before the program sees its ids."""
 
@@ -21,10 +28,18 @@ class TextConfig(NamedTuple):
     prompts: Mapping[str, str] = MappingProxyType({})
     default_prompt_name: str | None = None
     similarity: str = "cosine"
+    pad: Pad | None = None
+
+    def longest(self, program_max_tokens: int) -> int:
+        """The largest limit of a text that a caller may ask for, special tokens included."""
+        return self.pad.to if self.pad else program_max_tokens
 
 
-def parse_text_config(section: bytes | None, program_max_tokens: int) -> TextConfig:
-    """Read the `text` section; without one, the program's limit and no prompts. Raises FormatError."""
+def parse_text_config(section: bytes | None, program_max_tokens: int, vocabulary: int) -> TextConfig:
+    """Read the `text` section of a program with that limit and that many ids. Raises FormatError.
+
+    Without a section: the program's limit and no prompts.
+    """
     where = "text section"
     if section is None:
         return TextConfig(program_max_tokens)
@@ -42,8 +57,19 @@ def parse_text_config(section: bytes | None, program_max_tokens: int) -> TextCon
     similarity = fields.choice("similarity", SIMILARITIES, default="cosine")
     if not fields.flag("include_prompt", default=True):
         raise FormatError(f"{where}.include_prompt: false is not supported by this version")
+    pad = _pad(fields.optional("pad"), f"{where}.pad", max_tokens, program_max_tokens, vocabulary)
     fields.done()
-    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity)
+    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity, pad)
+
+
+def _pad(value: Any, where: str, max_tokens: int, program_max_tokens: int, vocabulary: int) -> Pad | None:
+    if value is None:
+        return None
+    fields = Fields(value, where)
+    # Not below the limit: every text has the same number of ids, as the model behind expects.
+    pad = Pad(fields.integer("id", 0, vocabulary - 1), fields.integer("to", max_tokens, program_max_tokens))
+    fields.done()
+    return pad
 
 
 def parse_notes(section: bytes | None, where: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Texts to ragged token ids, cut to the limit, with the special ids around them.
+"""Texts to ragged token ids, cut to the limit, with the special ids around them and what they are filled up with.
 
 The `tokenizers` library keeps truncation and padding as state on the tokenizer, which threads would share; both stay
 off here, and so do its special tokens: the limit and the ids around each text are applied by this module.
@@ -21,6 +21,8 @@ from embedrt._window import MAX_CHARACTERS, cut_rule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from embedrt._text_config import Pad
+
 # Texts up to here are tokenised whole when the tokens that are cut off are counted.
 COUNTED_WHOLE = 1 << 16
 # Where they are not counted, a first window of this many characters a token holds the limit in nearly every language.
@@ -32,8 +34,8 @@ _WORTH_THREADS = 4096
 class TokenBatch(NamedTuple):
     """Ragged ids: item i is ids[offsets[i]:offsets[i + 1]].
 
-    ids int32 [tokens], offsets int64 [items + 1]. `found[i]` is how many tokens item i had before it was cut, special
-    ones included: exact when its head was the whole text, else at least that many.
+    ids int32 [tokens], offsets int64 [items + 1]. `found[i]` is how many tokens item i had before it was cut or filled
+    up, special ones included: exact when its head was the whole text, else at least that many.
     """
 
     ids: NDArray[np.int32]
@@ -44,7 +46,7 @@ class TokenBatch(NamedTuple):
 class TextTokenizer:
     """A model file's tokenizer; safe to use from several threads."""
 
-    def __init__(self, section: bytes, vocabulary: int) -> None:
+    def __init__(self, section: bytes, vocabulary: int, pad: Pad | None = None) -> None:
         """Build it from the file's section for a program of `vocabulary` ids. Raises FormatError."""
         with _collector_paused():
             parts = rebuild(section, vocabulary)
@@ -53,7 +55,9 @@ class TextTokenizer:
         self._window = cut_rule(parts, normalizer.normalize_str if normalizer else str)
         self._prefix = list(parts.prefix)
         self._suffix = list(parts.suffix)
+        self._fill = [pad.id] * pad.to if pad else []
         self.special = len(self._prefix) + len(self._suffix)
+        self.least = len(self._fill)
 
     def head(self, text: str, limit: int, counted: bool = False) -> str:
         """The part of `text` that `encode` looks at first for its first `limit` tokens: all of it unless it is long.
@@ -64,7 +68,7 @@ class TextTokenizer:
         return text if len(text) <= size else text[: self._window.cut(text, size)]
 
     def encode(self, texts: Sequence[str], heads: Sequence[str], limit: int, spread: bool = False) -> TokenBatch:
-        """Tokenise each text, given its `head`, and cut it to `limit` tokens, special ones included.
+        """Tokenise each text, given its `head`, and cut it to `limit` tokens, special ones included; then fill it up.
 
         Lone surrogates count as U+FFFD. With `spread` the library's own threads take part, as many as there are CPUs;
         without, the calling one does it all.
@@ -80,11 +84,12 @@ class TextTokenizer:
             ids += self._prefix
             ids += content if len(content) <= room else content[:room]
             ids += self._suffix
+            ids += self._fill[len(ids) - ends[-1] :]
             ends.append(len(ids))
         return TokenBatch(np.array(ids, np.int32), np.array(ends, np.int64), found)
 
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """How many tokens each text has, special ones included, without a limit. int64 [texts].
+        """How many tokens each text has, special ones included, neither cut nor filled up. int64 [texts].
 
         A text of more than 2**20 characters is counted up to there.
         """

@@ -13,6 +13,7 @@ from embedrt._errors import FormatError
 from embedrt._json import Fields, JsonObject, check_encodable, checked_integer, checked_number
 
 MAX_TOKENS = 1 << 20  # entries of a vocabulary; the largest in use have some 900,000
+MAX_MERGES = 1 << 20  # more than tokens, where they come from sentencepiece; the largest in use have some 580,000
 MAX_PIECE = 512  # characters
 MAX_AFFIX = 16  # characters of a prefix or suffix of subwords
 MAX_SCORE = 1e9
@@ -81,13 +82,28 @@ def _rebuild_bpe(fields: Fields, part: JsonObject, vocab: dict[str, int]) -> Non
     for name in _BPE_FLAGS:
         part[name] = fields.flag(name, default=False)
     # Files from before 0.20 of the library write a merge as one string with a space.
-    merges = [item.split(" ") if isinstance(item, str) else item for item in fields.list("merges", len(vocab))]
+    merges = [item.split(" ") if isinstance(item, str) else item for item in fields.list("merges", MAX_MERGES)]
+    if not _are_known(merges, vocab):
+        _refuse_merges(merges, vocab, where)
+    part["merges"] = merges
+
+
+def _are_known(merges: list[Any], vocab: dict[str, int]) -> bool:
+    if not set(map(type, merges)) <= {list} or not set(map(len, merges)) <= {2}:
+        return False
+    first, second = (list(map(operator.itemgetter(side), merges)) for side in (0, 1))
+    if not set(map(type, first)) | set(map(type, second)) <= {str}:
+        return False
+    return vocab.keys() >= {*first, *second, *map(operator.add, first, second)}
+
+
+def _refuse_merges(merges: list[Any], vocab: dict[str, int], where: str) -> None:
+    """Say which is the first that is not known."""
     for index, pair in enumerate(merges):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
             raise FormatError(f"{where}.merges[{index}]: expected two tokens")
         if not (pair[0] in vocab and pair[1] in vocab and pair[0] + pair[1] in vocab):
             raise FormatError(f"{where}.merges[{index}]: its two tokens or their union are not in the vocabulary")
-    part["merges"] = merges
 
 
 def _untyped(value: JsonObject) -> str | None:

@@ -7,7 +7,7 @@ be among those that known models use, and the normalizers together may lengthen 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from embedrt._charsmap import check_charsmap
@@ -19,12 +19,23 @@ MAX_GROWTH = 1024
 MAX_REPLACEMENT = 64
 MAX_CHARSMAP = 1 << 20  # characters of base64; sentencepiece's NFKC map has 316,720
 
-_SPACES = " {2,}"
-REPLACE_PATTERNS = frozenset({_SPACES})
+SPACES = " {2,}"
+WHITE_SPACE = r"\s+"
+# What SigLIP takes for a space: Python's white space, and sentencepiece's own mark.
+SIGLIP_SPACE = r"[\s\x1c-\x1f▁]+"
+# All of ASCII, as SigLIP is defined; and without "/", "<" and ">", as its published tokenizer.json has it.
+SIGLIP_PUNCTUATION = r"""[!"\#\$%\&'\(\)\*\+,\-\./:;<=>\?@\[\\\]\^_`\{\|\}\~]"""
+SIGLIP_JSON_PUNCTUATION = r"""[!"\#\$%\&'\(\)\*\+,\-\.:;=\?@\[\\\]\^_`\{\|\}\~]"""
+# Each with the bytes of its shortest match.
+REPLACE_PATTERNS = {SPACES: 2, WHITE_SPACE: 1, SIGLIP_SPACE: 1, SIGLIP_PUNCTUATION: 1, SIGLIP_JSON_PUNCTUATION: 1}
 
-# Every one is linear on any text: alternatives start with different character classes, and the only look-ahead
-# gives back at most one character.
+_CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+# Every one is linear on any text: alternatives start with different character classes, or are words of a few
+# characters, and the only look-ahead gives back at most one character.
 SPLIT_PATTERNS = {
+    "clip": _CLIP,
+    "clip_special": rf"<\|startoftext\|>|<\|endoftext\|>|{_CLIP}",
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     "cl100k": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+",
@@ -124,7 +135,8 @@ def _normalizer(value: Any, where: str) -> Normalizer:
     elif kind == "Replace":
         part["pattern"] = _pattern(fields.raw("pattern"), f"{where}.pattern", REPLACE_PATTERNS)
         part["content"] = fields.text("content", MAX_REPLACEMENT)
-        shortest = 2 if "Regex" in part["pattern"] else len(part["pattern"]["String"].encode())
+        regex = part["pattern"].get("Regex")
+        shortest = REPLACE_PATTERNS[regex] if regex else len(part["pattern"]["String"].encode())
         growth = max(1.0, len(part["content"].encode()) / shortest)
     elif kind == "Precompiled":
         part["precompiled_charsmap"] = fields.text("precompiled_charsmap", MAX_CHARSMAP, 1)
@@ -158,7 +170,7 @@ def _pre_tokenizer(value: Any, where: str) -> JsonObject:
     elif kind == "Digits":
         part["individual_digits"] = fields.flag("individual_digits")
     elif kind == "Split":
-        part["pattern"] = _pattern(fields.raw("pattern"), f"{where}.pattern", frozenset(SPLIT_PATTERNS.values()))
+        part["pattern"] = _pattern(fields.raw("pattern"), f"{where}.pattern", SPLIT_PATTERNS.values())
         part["behavior"] = fields.choice("behavior", _BEHAVIORS)
         part["invert"] = fields.flag("invert")
     else:
@@ -167,7 +179,7 @@ def _pre_tokenizer(value: Any, where: str) -> JsonObject:
     return part
 
 
-def _pattern(value: Any, where: str, known: frozenset[str]) -> JsonObject:
+def _pattern(value: Any, where: str, known: Iterable[str]) -> JsonObject:
     fields = Fields(value, where)
     regex = fields.optional("Regex")
     if regex is None:

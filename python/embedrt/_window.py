@@ -4,24 +4,31 @@ Only the first tokens of a text are used, up to the model's limit. Tokenising te
 tokens takes seconds and a gigabyte, so `Window` finds a place B such that the tokens of text[:B] are the first
 tokens of the text.
 
-**Word boundaries**: text[B] is a space and text[B-1] a visible ASCII character. What stands before B is then treated
-alike with and without the rest, stage by stage:
+**Word boundaries**: text[B] is a space and text[B-1] a visible ASCII character; a letter or digit where punctuation is
+removed. What stands before B is then treated alike with and without the rest, stage by stage:
 
-- *Added tokens* are searched leftmost-longest. None contains white space (checked in `cut_rule`), so no match holds
-  the character B and the matches before it are the same; single_word looks at one neighbour, which is a space or
-  the end, and neither is a word character; lstrip and rstrip only take white space at or after B.
+- *Added tokens* are searched leftmost-longest, those that say so in the normalized text. None contains a space, nor
+  what a normalizer could make one of (checked in `cut_rule`), so no match holds the character B and the matches before
+  it are the same; single_word looks at one neighbour, which is a space or the end, and neither is a word character;
+  lstrip and rstrip only take white space at or after B.
 - *Normalizers.* A space is a starter that composes and decomposes with nothing, so NFC, NFD, NFKC and NFKD work on
   both sides apart; BertNormalizer, Lowercase and StripAccents change characters one by one (a final sigma is
   settled by the space as by the end of the text). Strip and Prepend act on the text's start and on its end, which
-  here is a visible character. Replace: no pattern holds a space except " {2,}", whose matches before B end before
-  B-1. Precompiled maps whole grapheme clusters; two ASCII characters other than CR LF never share one, and it only
-  counts when no Replace before it has changed what stands beside the space.
+  here is a visible character. Replace: no literal holds a space, and white space only ever becomes one space, in
+  matches that end before B-1 or start at B; "▁", which SigLIP takes for one too, is not at B-1 where no literal was
+  replaced, and neither is punctuation. Precompiled maps whole grapheme clusters; two ASCII characters other than CR LF
+  never share one, and it only counts when no literal replaced before it has changed what stands beside the space.
 - *Pre-tokenizers.* The first that is not Digits or Punctuation (which look at single characters) must end a piece
   before a space: BertPreTokenizer, Whitespace, WhitespaceSplit, Metaspace with split, ByteLevel with its pattern,
   or Split with one of the known patterns, isolated. In those patterns a space is only ever the first character of a
   match or one of a run of white space, and text[B-1] is not white space. Later pre-tokenizers see each piece by
   itself.
 - *Models* see each piece by itself.
+
+**The same for BPE without pieces**, as Gemma has it: the last normalizer makes a "▁" of every space, those before it
+replace nothing, and no pre-tokenizer splits. No token has a "▁" behind another character and the unknown one has none
+(checked), so that no merge joins what ends at B-1 with what follows; "▁" is a token, so that unknown characters do not
+fuse over B; the end of a word is not marked, and whole words are not looked up.
 
 **BERT boundaries**, for BertNormalizer or none, and BertPreTokenizer: also before any ASCII white space or
 punctuation and before CJK ideographs, whatever stands before. The normalizer leaves those characters apart from
@@ -40,7 +47,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from embedrt._json import JsonObject
-from embedrt._tokenizer_parts import components
+from embedrt._tokenizer_parts import (
+    SIGLIP_JSON_PUNCTUATION,
+    SIGLIP_PUNCTUATION,
+    SIGLIP_SPACE,
+    SPACES,
+    WHITE_SPACE,
+    components,
+)
 from embedrt._tokenizer_schema import TokenizerParts
 
 MAX_CHARACTERS = 1 << 20
@@ -48,8 +62,12 @@ MAX_CHARACTERS = 1 << 20
 _ASCII_ENDS = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~"
 _IDEOGRAPHS = ("\u4e00", "\u9fff")
 _KNOWN_SPLITS = (("Isolated", False), ("Removed", True))
+_MARK = "▁"
+_ONE_SPACE = (SPACES, WHITE_SPACE, SIGLIP_SPACE)
+_PUNCTUATION = (SIGLIP_PUNCTUATION, SIGLIP_JSON_PUNCTUATION)
 # Greedy, so that the last boundary of the window is found first.
 _WORD_END = r"(?s:.*)(?<=[!-~])(?= )"
+_LETTER_END = r"(?s:.*)(?<=[0-9A-Za-z])(?= )"
 
 
 class Window(NamedTuple):
@@ -82,7 +100,7 @@ def cut_rule(parts: TokenizerParts, normalize: Callable[[str], str]) -> Window:
     contents = "".join(token["content"] for token in tokens)
     normalized = [token for token in tokens if token["normalized"]]
     # A normalizer may put spaces into what is not ASCII: BertNormalizer around ideographs, NFKC before a lone accent.
-    if any(map(str.isspace, contents)) or not all(token["content"].isascii() for token in normalized):
+    if " " in contents or not all(_stays_one_word(token["content"]) for token in normalized):
         return Window(None)
     normalizers = components(parts.normalizer, "normalizers")
     pre_tokenizers = components(parts.pre_tokenizer, "pretokenizers")
@@ -95,21 +113,49 @@ def cut_rule(parts: TokenizerParts, normalize: Callable[[str], str]) -> Window:
             ends += f"{first}-{last}"
         return Window(f"(?s:.*)(?=[{ends}])")
     splitter = next((part for part in pre_tokenizers if part["type"] not in ("Digits", "Punctuation")), None)
+    if normalizers and _is_space(normalizers[-1]) and normalizers[-1]["content"] == _MARK:
+        # Every space is gone: splitting there splits nothing.
+        whole = all(map(_is_space, pre_tokenizers)) and not normalized and _keeps_marks_apart(parts.model)
+        return Window(_WORD_END if whole and not {"Replace", "Precompiled"} & set(kinds[:-1]) else None)
     if splitter is None or not _ends_before_space(splitter) or not all(map(_leaves_spaces, normalizers)):
         return Window(None)
+    literals = ["String" in part.get("pattern", ()) for part in normalizers]
     if "Precompiled" in kinds:
-        replaced_before = "Replace" in kinds[: kinds.index("Precompiled")]
+        replaced_before = any(literals[: kinds.index("Precompiled")])
         if replaced_before or normalized or not normalize("a a").endswith("a a"):
             return Window(None)
-    return Window(_WORD_END)
+    regexes = [part["pattern"].get("Regex") for part in normalizers if part["type"] == "Replace"]
+    if any(literals) and any(regex in (SIGLIP_SPACE, *_PUNCTUATION) for regex in regexes):
+        return Window(None)
+    return Window(_LETTER_END if any(regex in _PUNCTUATION for regex in regexes) else _WORD_END)
+
+
+def _stays_one_word(content: str) -> bool:
+    return content.isascii() and not any(map(str.isspace, content))
+
+
+def _is_space(part: JsonObject) -> bool:
+    """Whether a Replace or Split looks for single spaces."""
+    return bool(part.get("pattern") == {"String": " "})
+
+
+def _keeps_marks_apart(model: JsonObject) -> bool:
+    """Whether BPE never joins a "▁" with what stands before it."""
+    if model["type"] != "BPE" or model["end_of_word_suffix"] or model["ignore_merges"]:
+        return False
+    if model["unk_token"] is not None and _MARK in model["unk_token"]:
+        return False
+    return _MARK in model["vocab"] and not any(_MARK in token.lstrip(_MARK) for token in model["vocab"])
 
 
 def _leaves_spaces(part: JsonObject) -> bool:
     """Whether a normalizer neither makes nor matches white space beside a space, as the proof needs."""
     if part["type"] == "Prepend":
         return not any(map(str.isspace, part["prepend"]))
-    if part["type"] != "Replace" or "Regex" in part["pattern"]:
+    if part["type"] != "Replace":
         return True
+    if "Regex" in part["pattern"]:
+        return part["content"] == " " or part["pattern"]["Regex"] not in _ONE_SPACE
     return bool(part["content"]) and not any(map(str.isspace, part["pattern"]["String"] + part["content"]))
 
 

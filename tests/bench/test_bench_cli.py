@@ -6,9 +6,8 @@ import argparse
 
 import pytest
 
-from embedrt_bench import cli, workloads
+from embedrt_bench import cli
 from embedrt_bench.errors import BenchError
-from embedrt_bench.plan import PARTS
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -22,8 +21,8 @@ def test_defaults() -> None:
     assert args.model is None
     assert args.against == ["onnxruntime"]
     assert args.threads is None
-    assert args.workloads == list(workloads.NAMES)
-    assert args.parts == list(PARTS)
+    assert args.workloads is None
+    assert args.parts is None
 
 
 def test_lists_are_comma_separated() -> None:

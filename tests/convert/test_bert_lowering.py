@@ -102,7 +102,7 @@ def test_a_weight_that_is_not_finite_is_named():
         ("is_decoder", True),
         ("add_cross_attention", True),
         ("pruned_heads", {"0": [1]}),
-        ("hidden_act", "quick_gelu"),
+        ("hidden_act", "laplace"),
         ("num_attention_heads", 5),
         ("num_hidden_layers", 0),
         ("vocab_size", None),

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 with atheris.instrument_imports(include=["embedrt"]):
     from embedrt._errors import EmbedrtError, FormatError
     from embedrt._tokenize import TextTokenizer
-    from embedrt._tokenizer_parts import SPLIT_PATTERNS
+    from embedrt._tokenizer_parts import REPLACE_PATTERNS, SPLIT_PATTERNS
     from embedrt._tokenizer_schema import rebuild
 
 import tiny_tokenizers
@@ -35,6 +35,7 @@ TEXTS = [
     " ",
     "Hello, world! The password's reset\t1234",
     "a" * 700,
+    "it's <|endoftext|></s>\n\n\x1c<|STARTOFTEXT|> a/b",
     "ﷺ ﬁ é ΐ İ 中文 \u0000\ufeff\u200b <mask> [CLS]",
     "\ud800 \U0001f469\u200d\U0001f469 \r\n \u2581x\u0301\u0301\u0301",
 ]
@@ -49,6 +50,7 @@ NORMALIZERS: list[Any] = [
     *({"type": kind} for kind in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents")),
     {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
     {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": ""},
+    *({"type": "Replace", "pattern": {"Regex": regex}, "content": " "} for regex in REPLACE_PATTERNS),
     {"type": "Prepend", "prepend": "▁"},
     {"type": "Strip", "strip_left": True, "strip_right": True},
     {"type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAAAAAAAA"},
@@ -58,6 +60,8 @@ PRE_TOKENIZERS: list[Any] = [
     {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True},
     {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
     {"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS["gpt2"]}, "behavior": "Removed", "invert": True},
+    {"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS["clip_special"]}, "behavior": "Removed", "invert": True},
+    {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
     {"type": "Split", "pattern": {"String": "a"}, "behavior": "MergedWithNext", "invert": False},
     {"type": "Punctuation", "behavior": "Contiguous"},
     {"type": "Digits", "individual_digits": True},
@@ -68,7 +72,21 @@ COMPONENTS = NORMALIZERS + PRE_TOKENIZERS
 # What stands in definitions that people use, and what might upset one.
 TYPES = [*(part["type"] for part in COMPONENTS), "Sequence", "WordPiece", "WordLevel", "Unigram", "BPE"]
 TYPES += ["BertProcessing", "RobertaProcessing", "TemplateProcessing", "UnicodeScripts"]
-WORDS = [*TYPES, *SPLIT_PATTERNS.values(), " {2,}", "(a+)+$", "##", "[UNK]", "<unk>", "▁", "", "\ud800", "\x00", "#0"]
+WORDS = [
+    *TYPES,
+    *SPLIT_PATTERNS.values(),
+    *REPLACE_PATTERNS,
+    "(a+)+$",
+    "</w>",
+    "##",
+    "[UNK]",
+    "<unk>",
+    "▁",
+    "",
+    "\ud800",
+    "\x00",
+    "#0",
+]
 WORDS += ["é" * 300, "[CLS]", "a"]
 NUMBERS: list[Any] = [
     0,
@@ -113,14 +131,22 @@ def shrink(definition: dict[str, Any]) -> None:
     """Fewer tokens, so that a mutation seldom hits one of hundreds alike."""
     model = definition["model"]
     vocab = model["vocab"]
-    kept = {word: index for word, index in vocab.items() if index < 24} if isinstance(vocab, dict) else vocab[:24]
+    special = {token["content"] for token in definition["added_tokens"]}
+    if isinstance(vocab, dict):
+        words = [*(word for word in vocab if word in special), *(word for word in vocab if word not in special)]
+        kept = {word: index for index, word in enumerate(words[:24])}
+    else:
+        kept = vocab[:24]
     model["vocab"] = kept
     if "merges" in model:
         model["merges"] = []
         model["vocab"] = kept = {**kept, "hell": 24, "he": 25, "ll": 26, "h": 27, "e": 28, "l": 29}
         model["merges"] = ["h e", "l l", "he ll"]
     known = kept if isinstance(kept, dict) else {piece: index for index, (piece, _) in enumerate(kept)}
-    definition["added_tokens"] = [token for token in definition["added_tokens"] if token["content"] in known]
+    added = [token for token in definition["added_tokens"] if token["content"] in known]
+    definition["added_tokens"] = [token | {"id": known[token["content"]]} for token in added]
+    for end in {"cls", "sep"} & definition["post_processor"].keys():
+        definition["post_processor"][end][1] = known[definition["post_processor"][end][0]]
 
 
 def component(source: random.Random) -> Any:

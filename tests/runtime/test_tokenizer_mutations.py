@@ -60,7 +60,7 @@ def mutate(definition: Any, rng: random.Random) -> Any:
         elif kind == 2:  # something from elsewhere in the definition
             parent[key] = copy.deepcopy(at(damaged, rng.choice(places(damaged)[1:])))
         elif kind == 3 and isinstance(parent, dict):
-            parent[rng.choice(string.ascii_letters)] = rng.choice(STRANGE)
+            parent[rng.choice(string.ascii_letters)] = copy.deepcopy(rng.choice(STRANGE))
         elif isinstance(parent[key], bool):
             parent[key] = not parent[key]
         elif isinstance(parent[key], int):

@@ -11,11 +11,18 @@ import tiny_tokenizers
 from tokenizers import Tokenizer
 
 from embedrt import FormatError
-from embedrt._tokenizer_parts import SPLIT_PATTERNS
+from embedrt._tokenizer_parts import REPLACE_PATTERNS, SPLIT_PATTERNS
 from embedrt._tokenizer_schema import rebuild
 
 Definition = tiny_tokenizers.Definition
-TEXTS = ["hello world", "Hello,  THE café's password", "aaaaaa <mask> 中文 дом", "", "[MASK] x"]
+TEXTS = [
+    "hello world",
+    "a\x1c-\x85 ▁</b>\u2028~",
+    "Hello,  THE café's password",
+    "aaaaaa <mask> 中文 дом",
+    "",
+    "[MASK] x",
+]
 
 
 def rebuilt(definition: Definition, vocabulary: int | None = None) -> Any:
@@ -70,6 +77,7 @@ def test_affixes_of_every_post_processor() -> None:
         {"type": "Strip", "strip_left": True, "strip_right": False},
         {"type": "Prepend", "prepend": "▁"},
         {"type": "Replace", "pattern": {"String": "l"}, "content": "L"},
+        *(tiny_tokenizers.replace(regex, " ") for regex in REPLACE_PATTERNS),
         {"type": "Sequence", "normalizers": []},
         {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [{"type": "NFC"}]}]},
     ],
@@ -170,6 +178,11 @@ WORD_PIECE = [
     (change("normalizer", "strip_accents", to=1), "strip_accents"),
     (change("normalizer", "lowercase", to=None), "lowercase"),
     (change("normalizer", to={"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}), "known ones"),
+    (change("normalizer", to=tiny_tokenizers.replace("[!-/]", "")), "known ones"),
+    (
+        change("normalizer", to={"type": "Sequence", "normalizers": [tiny_tokenizers.replace(r"\s+", "x" * 33)] * 2}),
+        "len",
+    ),
     (change("normalizer", to={"type": "Replace", "pattern": {"String": ""}, "content": "x"}), "String"),
     (change("normalizer", to={"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 65}), "content"),
     (
@@ -272,6 +285,18 @@ def test_refusals_of_bpe(damage: Callable[[Definition], None], words: str) -> No
 def test_refusals_of_json(section: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=f"^tokenizer section.*({words})"):
         rebuild(section, 100)
+
+
+def test_merges_may_be_more_than_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those from sentencepiece are: every way to make a token."""
+    definition = tiny_tokenizers.gemma()
+    definition["model"]["merges"] *= 50
+    merges = len(definition["model"]["merges"])
+    assert merges > 2 * tiny_tokenizers.vocabulary(definition)
+    same(definition)
+    monkeypatch.setattr("embedrt._tokenizer_models.MAX_MERGES", merges - 1)
+    with pytest.raises(FormatError, match=f"merges: {merges} items"):
+        rebuilt(definition)
 
 
 def test_ids_stay_below_the_programs_vocabulary(definition: Definition) -> None:

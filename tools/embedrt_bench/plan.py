@@ -46,7 +46,7 @@ class Plan:
         compared = [c for i, c in enumerate(self.contestants) if i == 0 or c.name in self.rivals]
         result: dict[str, Any] = {
             "texts": texts.label,
-            "contestants": [self._summary(contestant) for contestant in self.contestants],
+            "contestants": [one.summary(rival=one.name in self.rivals) for one in self.contestants],
             "workloads": [_workload_summary(load, self.work) for load in loads],
             "throughput": [],
             "peaks": [],
@@ -73,15 +73,6 @@ class Plan:
         if "quality" in self.parts:
             result["quality"] = quality.measure(self.contestants, self.reference, texts, most, self.max_tokens)
         return result
-
-    def _summary(self, contestant: Contestant) -> dict[str, Any]:
-        return {
-            "name": contestant.name,
-            "engine": contestant.engine,
-            "rival": contestant.name in self.rivals,
-            "batch_sizes": list(contestant.batch_sizes),
-            "description": contestant.description,
-        }
 
 
 def counter(tokenizer: Path) -> workloads.CountTokens:

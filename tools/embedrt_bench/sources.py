@@ -9,6 +9,9 @@ from pathlib import Path
 
 from embedrt_bench.errors import BenchError
 
+# A network of timm or torchvision: its weights alone.
+WEIGHTS = (".pth", ".pt", ".safetensors")
+
 
 def source_of(checkpoint: str | None, model: str | None, about_source: str) -> str:
     """Where the checkpoint is: as said; else MODEL, if it is one; else what the model file says it was made from."""
@@ -23,8 +26,8 @@ def source_of(checkpoint: str | None, model: str | None, about_source: str) -> s
 
 @contextlib.contextmanager
 def checkpoint_folder(source: str) -> Iterator[Path]:
-    """The checkpoint's files in a folder, for as long as the context lasts."""
-    if Path(source).is_dir():
+    """The checkpoint's files in a folder, or its file of weights, for as long as the context lasts."""
+    if Path(source).is_dir() or Path(source).suffix in WEIGHTS:
         yield Path(source)
         return
     from embedrt_convert.sources import open_source

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedrt import _core
 from embedrt_bench import child, engines, harness
@@ -101,13 +102,21 @@ def useful_batch_sizes(batch_sizes: Sequence[int], texts: int) -> list[int]:
 def check_agreement(contestants: Sequence[Contestant], encoders: Sequence[Encoder], texts: Sequence[str]) -> None:
     """Raises RuntimeError unless every contestant sees the same token ids and gives nearly the same vectors."""
     ids = encoders[0].token_ids(texts)
-    some = texts[:16]
-    vectors = encoders[0].encode(some, contestants[0].batch_sizes[0])
     for contestant, encoder in zip(contestants[1:], encoders[1:], strict=True):
         if encoder.token_ids(texts) != ids:
             raise RuntimeError(f"{contestant.name} sees other token ids than {contestants[0].name}")
-        others = encoder.encode(some, contestant.batch_sizes[0])
-        products = np.sum(vectors * others, axis=1)
-        cosines = products / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(others, axis=1))
-        if not float(cosines.min()) > _SAME_MODEL_COSINE:
-            raise RuntimeError(f"{contestant.name} and {contestants[0].name} differ: cosine {cosines.min():.4f}")
+    some = texts[:16]
+    check_vectors(
+        {c.name: encoder.encode(some, c.batch_sizes[0]) for c, encoder in zip(contestants, encoders, strict=True)},
+        _SAME_MODEL_COSINE,
+    )
+
+
+def check_vectors(vectors: Mapping[str, NDArray[np.float32]], least: float) -> None:
+    """Raises RuntimeError unless every contestant's vectors [n, d] have cosines above `least` with the first's."""
+    (name, first), *others = vectors.items()
+    for other_name, other in others:
+        products = np.sum(first * other, axis=1)
+        cosines = products / (np.linalg.norm(first, axis=1) * np.linalg.norm(other, axis=1))
+        if not float(cosines.min()) > least:
+            raise RuntimeError(f"{other_name} and {name} differ: cosine {cosines.min():.4f}")

@@ -66,12 +66,18 @@ class Program:
     instructions: list[Instruction] = field(default_factory=list)
     outputs: dict[str, int] = field(default_factory=dict)
 
-    def op(self, op: str, *inputs: int, name: str = "", **operands: NDArray[np.float32] | AttributeValue | None) -> int:
+    def op(
+        self,
+        op: str,
+        *inputs: int,
+        name: str = "",
+        **operands: NDArray[np.float32] | Tensor | AttributeValue | None,
+    ) -> int:
         """Append an instruction and return the value that it defines.
 
-        Keywords are the op's tensor roles (float32 arrays, or None for an optional one) and attributes, by the names of
-        the op table. `name` is the prefix of the tensors' names. Raises ValueError for a keyword or choice that the
-        op does not have: a mistake in a lowering, not in a checkpoint.
+        Keywords are the op's tensor roles (float32 arrays, a Tensor that instructions share, or None for an optional
+        one) and attributes, by the names of the op table. `name` is the prefix of the tensors' names. Raises ValueError
+        for a keyword or choice that the op does not have: a mistake in a lowering, not in a checkpoint.
         """
         spec = op_table()[op]
         if not spec.min_inputs <= len(inputs) <= spec.max_inputs:
@@ -82,6 +88,8 @@ class Program:
             if isinstance(data, np.ndarray):
                 layout = _FLOAT_LAYOUTS.get((op, role), "vector_f32")
                 tensors[role] = Tensor(f"{name}.{role}", layout, data)
+            elif isinstance(data, Tensor):
+                tensors[role] = data
         attributes: dict[str, AttributeValue] = {}
         for attribute in spec.attributes:
             value = operands.pop(attribute.name, attribute.default)

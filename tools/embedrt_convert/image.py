@@ -5,8 +5,11 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from embedrt._extras import extra
+from embedrt._image_config import parse_image_config
 from embedrt_convert.inputs.checkpoint import Image
 from embedrt_convert.pictures import Pictures, from_folder, generated
+from embedrt_convert.writer import encode_json
 
 
 def section(image: Image) -> dict[str, Any]:
@@ -29,10 +32,8 @@ def pictures(image: Image, folder: str | pathlib.Path | None) -> Pictures:
     size = (image.height, image.width)
     if folder is None:
         return generated(size)
-    from embedrt._image import prepare
-    from embedrt._image_config import parse_image_config
-
-    from embedrt_convert.writer import encode_json
-
+    with extra("image"):
+        from embedrt._image import is_image_name, prepare
     config = parse_image_config(encode_json(section(image)), size, None if image.labels is None else len(image.labels))
-    return from_folder(folder, size, lambda path: prepare(path, config))
+    paths = sorted(str(path) for path in pathlib.Path(folder).rglob("*") if is_image_name(path.name))
+    return from_folder(str(folder), paths, size, lambda path: prepare(path, config))

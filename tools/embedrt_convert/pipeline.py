@@ -99,6 +99,7 @@ def convert_files(
     items: list[dict[str, Any]] = []
     measured: list[Quality] = []
     with _draft(path, sections) as model:
+        _check_labels(checkpoint, model)
         if checkpoint.text is not None:
             inputs = golden.tokenise(checkpoint.text)
             vectors = model.run(inputs.ids, inputs.offsets, golden.OUTPUT)
@@ -118,7 +119,7 @@ def convert_files(
     if len(measured) > 1:
         report["images"] = measured[1].section()
     if pictures is not None and quant == "int8" and has_windows(program):
-        report["calibrated_on"] = f"{len(pictures.calibration)} of {pictures.origin}"
+        report["calibrated_on"] = f"{len(pictures.calibration)} {pictures.origin}"
     sections += [
         writer.json_section(writer.REPORT, report),
         writer.json_section(writer.GOLDEN, golden.section(items, _core.NUMERICS_REVISION)),
@@ -135,7 +136,7 @@ def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, 
         return program
     if not has_windows(program):
         return quantize_windows(program, {})
-    say(f"calibrating on {len(pictures.calibration)} of {pictures.origin}")
+    say(f"calibrating on {len(pictures.calibration)} {pictures.origin}")
     return quantize_windows(program, calibrate.observe(program, pictures.calibration))
 
 
@@ -144,7 +145,14 @@ def _measure_pictures(program: Program, model: _core.Model, pictures: Pictures, 
     # One at a time: every value of a picture is kept until its last reader.
     expected = [reference.run_images(program, picture[None], golden.IMAGE_OUTPUT)[0] for picture in pictures.measured]
     names = [f"picture {index}" for index in range(len(expected))]
-    return quality.measure(quant, names, np.stack(expected), vectors, f"of {pictures.origin}")
+    return quality.measure(quant, names, np.stack(expected), vectors, pictures.origin)
+
+
+def _check_labels(checkpoint: Checkpoint, model: _core.Model) -> None:
+    labels = None if checkpoint.image is None else checkpoint.image.labels
+    logits = model.outputs().get("logits", 0)
+    if labels is not None and len(labels) != logits:
+        raise ConversionError(f"{len(labels)} labels for {logits} logits")
 
 
 @contextmanager
@@ -166,6 +174,7 @@ def _text(text: Text) -> dict[str, object]:
         "default_prompt_name": text.default_prompt_name,
         "similarity": text.similarity,
         "include_prompt": True,
+        **({"pad": text.pad._asdict()} if text.pad else {}),
     }
 
 
@@ -177,5 +186,11 @@ def _about(files: Files, checkpoint: Checkpoint, quant: str, name: str) -> dict[
         "source_sha256": files.digest(),
         "licence": checkpoint.licence,
         "converter": CONVERTER,
-        "options": {"quant": quant},
+        "options": {"quant": quant, **_image_options(checkpoint)},
     }
+
+
+def _image_options(checkpoint: Checkpoint) -> dict[str, object]:
+    if checkpoint.image is None:
+        return {}
+    return {"image_size": [checkpoint.image.height, checkpoint.image.width], "classifier": checkpoint.classifier}

@@ -39,6 +39,16 @@ class Contestant(NamedTuple):
     options: dict[str, Any]  # what the engine's load() needs beside the file
     description: dict[str, str]  # how the model was made and how it is run, for the report
 
+    def summary(self, *, rival: bool) -> dict[str, Any]:
+        """What a result says of it. A `rival` is one that embedrt is compared with."""
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "rival": rival,
+            "batch_sizes": list(self.batch_sizes),
+            "description": self.description,
+        }
+
 
 class Encoder(Protocol):
     """A loaded model."""

@@ -27,6 +27,11 @@ def families() -> dict[str, ModuleType]:
     return {model_type: module for module in modules for model_type in module.MODEL_TYPES}
 
 
+def takes_images(model_type: object) -> bool:
+    """Whether a family of images serves this model_type of a config.json."""
+    return isinstance(model_type, str) and hasattr(families().get(model_type), "lower_images")
+
+
 def lower(checkpoint: Checkpoint) -> Program:
     """The float program of a checkpoint, with its outputs.
 

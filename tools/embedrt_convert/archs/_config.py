@@ -14,7 +14,9 @@ _ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
+    "relu6": "relu6",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
@@ -52,3 +54,21 @@ def refuse_unless(config: Mapping[str, Any], **supported: Any) -> None:
     for key, value in supported.items():
         if config.get(key, value) not in (value, None):
             raise ConversionError(f"config.json has {key} {config[key]!r}; only {value!r} is supported")
+
+
+def side(config: Mapping[str, Any], key: str) -> int:
+    """The one side of a square that config.json must have, as a number or as two that agree. Raises ConversionError."""
+    value = config.get(key)
+    if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+        value = value[0]
+    if type(value) is not int or value < 1:
+        raise ConversionError(f"config.json must have {key}, the pixels of a square's side; it has {config.get(key)!r}")
+    return value
+
+
+def head_columns(config: Mapping[str, Any]) -> int:
+    """The columns of one attention head. Raises ConversionError when they are not a whole number."""
+    hidden, heads = positive(config, "hidden_size"), positive(config, "num_attention_heads")
+    if hidden % heads:
+        raise ConversionError(f"config.json has hidden_size {hidden}, which {heads} attention heads do not divide")
+    return hidden // heads

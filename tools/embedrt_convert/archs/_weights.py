@@ -29,26 +29,36 @@ class Weights:
         self._ignored = re.compile("|".join(f"(?:{pattern})" for pattern in ignored))
         self._taken: set[str] = set()
 
-    def take(self, name: str, *shape: int, older: str | None = None) -> NDArray[np.float32]:
-        """The tensor as float32; `older` is another name that it may go by.
+    def take(self, name: str, *shape: int, older: str | None = None, outside: bool = False) -> NDArray[np.float32]:
+        """The tensor as float32; `older` is another name that it may go by. `outside` is a head's: without the prefix.
 
         Raises ConversionError when it is missing, has another shape, or holds a value that is not finite.
         """
-        full = self._prefix + name
+        prefix = "" if outside else self._prefix
+        full = prefix + name
         if full not in self._tensors and older is not None:
-            full = self._prefix + older
+            full = prefix + older
         if full not in self._tensors:
-            raise ConversionError(f"the checkpoint has no weight {self._prefix}{name}")
+            raise ConversionError(f"the checkpoint has no weight {prefix}{name}")
         self._taken.add(full)
         tensor = self._tensors[full]
         if tensor.shape != shape:
-            raise ConversionError(
-                f"weight {full} has the shape {list(tensor.shape)}; config.json implies {list(shape)}"
-            )
+            raise ConversionError(f"weight {full} has the shape {list(tensor.shape)}; the model implies {list(shape)}")
         floats = tensor.astype(np.float32, copy=False)
         if not np.isfinite(floats).all():
             raise ConversionError(f"weight {full} has values that are not finite")
         return floats
+
+    def has(self, name: str, *, outside: bool = False) -> bool:
+        """Whether the checkpoint has the tensor."""
+        return ("" if outside else self._prefix) + name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, where the weights themselves say how wide a layer is. Raises ConversionError."""
+        if not self.has(name):
+            raise ConversionError(f"the checkpoint has no weight {self._prefix}{name}")
+        shape: tuple[int, ...] = self._tensors[self._prefix + name].shape
+        return shape
 
     def finish(self) -> None:
         """Raises ConversionError naming the weights that were not taken: the lowering does not understand the model."""

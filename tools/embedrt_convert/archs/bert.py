@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from embedrt_convert.archs._config import activation, number, positive, refuse_unless
+from embedrt_convert.archs._config import activation, head_columns, number, positive, refuse_unless
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import IDS, Program
-from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint
 
 MODEL_TYPES = ("bert",)
@@ -49,8 +48,6 @@ def _layer(program: Program, weights: Weights, config: Mapping[str, Any], x: int
     hidden, heads, inner = (
         positive(config, key) for key in ("hidden_size", "num_attention_heads", "intermediate_size")
     )
-    if hidden % heads:
-        raise ConversionError(f"config.json has hidden_size {hidden}, which {heads} attention heads do not divide")
     attention = f"{source}.attention"
 
     def linear(x: int, at: str, name: str, n: int, k: int, *residual: int, activation: str = "none") -> int:
@@ -65,7 +62,7 @@ def _layer(program: Program, weights: Weights, config: Mapping[str, Any], x: int
         weight=np.concatenate([weights.take(f"{part}.weight", hidden, hidden) for part in parts]),
         bias=np.concatenate([weights.take(f"{part}.bias", hidden) for part in parts]),
     )
-    mixed = program.op("attention", qkv, heads=heads, scale=1 / math.sqrt(hidden // heads), precision="float32")
+    mixed = program.op("attention", qkv, heads=heads, scale=1 / math.sqrt(head_columns(config)), precision="float32")
     y = linear(mixed, f"{attention}.output.dense", f"{name}.attention_out", hidden, hidden, x)
     x = _norm(program, weights, config, y, f"{attention}.output.LayerNorm", f"{name}.attention_norm")
     act = activation(config)

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from embedrt._text_config import Pad
+
 
 @dataclass(frozen=True)
 class Pooling:
@@ -40,13 +42,17 @@ Module = Pooling | Dense | Normalize
 
 @dataclass(frozen=True)
 class Text:
-    """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON."""
+    """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON.
+
+    `pad` is set where the model is defined on a fixed number of ids, with the padding attended to.
+    """
 
     tokenizer: str
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     similarity: str = "cosine"
+    pad: Pad | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ class Checkpoint:
     """One model, as its files have it; nothing is transformed yet.
 
     `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
-    `notes` are remarks for the user: what was assumed because the files do not say.
+    `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
+    a classifier on top, where there is one.
     """
 
     config: Mapping[str, Any]
@@ -87,3 +94,4 @@ class Checkpoint:
     licence: str
     notes: tuple[str, ...] = ()
     image: Image | None = None
+    classifier: bool = False

@@ -3,20 +3,79 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import sentence_transformers
+from embedrt_convert.inputs import image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
-from embedrt_convert.inputs.tokenizer import read_tokenizer
+from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
 
 
-def read(files: Files) -> Checkpoint:
-    """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported."""
+def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bool = False) -> Checkpoint:
+    """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported.
+
+    For a model of images, `image_size` is (height, width) of other pixels than its processor makes, and `classifier`
+    keeps the classifier that the checkpoint has.
+    """
+    if files.has("config.json"):
+        config = files.json("config.json")
+        if timm_folder.is_timm(config):
+            return timm_folder.read(files, config, _licence(files), image_size, classifier)
+        if archs.takes_images(config.get("model_type")):
+            return _read_images(files, image_model.resolved(config), image_size, classifier)
+    if image_size is not None or classifier:
+        raise ConversionError(f"{files.label} is not a model of images: it has no image size and no classifier")
+    return _read_texts(files)
+
+
+def _read_texts(files: Files) -> Checkpoint:
     layout = sentence_transformers.read_layout(files)
-    encoder = layout.encoder
-    config = files.json(encoder + "config.json")
+    config = files.json(layout.encoder + "config.json")
+    return Checkpoint(
+        config=config,
+        tensors=read_weights(files, layout.encoder.rstrip("/")),
+        text=_text(files, layout.encoder, config, **sentence_transformers.read_prompts(files)),
+        modules=layout.modules,
+        licence=_licence(files),
+        notes=layout.notes,
+    )
+
+
+def _read_images(
+    files: Files, config: Mapping[str, Any], image_size: tuple[int, int] | None, classifier: bool
+) -> Checkpoint:
+    if files.has("modules.json"):
+        raise ConversionError(
+            f"{files.label} has a modules.json: modules after a model of images are not supported; without that file "
+            "the model itself is converted"
+        )
+    tensors = read_weights(files)
+    image, notes = image_model.read(files, config, tensors, image_size, classifier)
+    text = None
+    if "text_config" in config:
+        # SigLIP's texts are all of one length, and attend to what they are filled up with.
+        text = _text(files, "", config["text_config"], padded=config["model_type"] == "siglip")
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        text=text,
+        modules=(),
+        licence=_licence(files),
+        notes=notes,
+        image=image,
+        classifier=classifier,
+    )
+
+
+def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool = False, **prompts: Any) -> Text:
+    """How the encoder in that folder takes texts; `config` is that of the part which takes them.
+
+    `padded` fills them up to the limit. `prompts` are fields of `Text`.
+    """
     settings_name = encoder + "tokenizer_config.json"
     settings = files.json(settings_name) if files.has(settings_name) else {}
     limit, lowercase = sentence_transformers.read_limits(files, encoder)
@@ -31,18 +90,9 @@ def read(files: Files) -> Checkpoint:
     vocabulary = config.get("vocab_size")
     if not isinstance(vocabulary, int):
         raise ConversionError(f"config.json of {files.label} must have vocab_size")
-    return Checkpoint(
-        config=config,
-        tensors=read_weights(files, encoder.rstrip("/")),
-        text=Text(
-            tokenizer=read_tokenizer(files, encoder, settings, vocabulary, lowercase),
-            max_tokens=int(max_tokens),
-            **sentence_transformers.read_prompts(files),
-        ),
-        modules=layout.modules,
-        licence=_licence(files),
-        notes=layout.notes,
-    )
+    tokenizer = read_tokenizer(files, encoder, settings, vocabulary, lowercase)
+    pad = read_pad(tokenizer, settings, int(max_tokens)) if padded else None
+    return Text(tokenizer=tokenizer, max_tokens=int(max_tokens), pad=pad, **prompts)
 
 
 def _licence(files: Files) -> str:

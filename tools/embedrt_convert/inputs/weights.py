@@ -44,6 +44,11 @@ def read_weights(files: Files, folder: str = "") -> Tensors:
     )
 
 
+def read_file(files: Files, name: str) -> Tensors:
+    """All tensors of one file: safetensors by its suffix, else a PyTorch pickle. Raises ConversionError."""
+    return (_safetensors if name.endswith(".safetensors") else _pickle)(files, name)
+
+
 def _sharded(files: Files, prefix: str, index: str) -> Tensors:
     weight_map = files.json(index).get("weight_map")
     if not isinstance(weight_map, dict):
@@ -86,6 +91,7 @@ def _pickle(files: Files, name: str) -> Tensors:
         ) from None
     try:
         state = torch.load(io.BytesIO(files.read(name)), map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)  # as training scripts save it, beside the optimiser's
         return {key: (value.float() if value.is_floating_point() else value).numpy() for key, value in state.items()}
     except Exception as error:  # torch raises whatever its unpickler met
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

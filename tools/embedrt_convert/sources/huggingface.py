@@ -11,7 +11,7 @@ from embedrt_convert.sources.folder import Folder
 
 _SPEC = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+?))?(?P<file>(?:/[\w.-]+)+\.embedrt)?")
 _TIMEOUT = 3.0  # seconds for the first answer: a network without the hub must not hold a user up
-_SMALL = ["*.json", "*.txt", "README.md"]
+_SMALL = ["*.json", "*.txt", "*spiece.model", "README.md"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors", "*/model.safetensors"]
 _PICKLES = ["pytorch_model.bin", "pytorch_model-*.bin", "*/pytorch_model.bin"]
 _OTHER_FORMATS = ["onnx/*", "openvino/*", "*.onnx"]
