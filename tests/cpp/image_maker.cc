@@ -173,12 +173,12 @@ uint16_t ImageMaker::attention_pool(const Grid& x, uint32_t heads) {
   return program.instruction("attention_pool", {x.value}, {vector(x.columns / 2, 1.0f)}, {{0, heads}, {1, kQuarter}});
 }
 
-ProgramMaker every_image_op(uint32_t columns) {
-  ImageMaker m(11, 13);
+ProgramMaker every_image_op(uint32_t columns, uint32_t height, uint32_t width) {
+  ImageMaker m(height, width);
   const FinishText floats, bytes = {.bytes = true};
   const WindowText same3 = {.kernel = 3, .pads = {1, 1, 1, 1}};
 
-  // Bytes: from pixels with borders on three sides, down to [5, 7], and everything that becomes of them.
+  // Bytes: from pixels with borders on three sides, and everything that becomes of them.
   const Grid stem = m.conv(m.pixels(), columns, {.kernel = 3, .stride = 2, .pads = {0, 1, 1, 1}}, bytes);
   Grid b = m.depthwise(stem, {.kernel = 5, .pads = {2, 2, 2, 2}},
                        {.activation = 8, .bytes = true, .zero = 20, .output_scale = true});
@@ -207,9 +207,10 @@ ProgramMaker every_image_op(uint32_t columns) {
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Grid qkv = m.rope(m.linear(m.norm(x, precision), 3 * kHeads * kDim, precision == 0, 0), kHeads);
     x = m.linear(m.attention(qkv, kHeads, precision, precision), columns, precision == 0, 0, &x);
-    x = m.linear(m.glu(m.linear(x, 2 * 23, precision == 0, 0), 4 - precision), columns, precision == 0, 0, &x);
+    x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * 23, precision == 0, 0), 4 - precision), columns, precision == 0, 0,
+                 &x);
   }
-  const uint16_t seen = m.attention_pool(m.linear(x, 2 * kHeads * kDim, true, 0), kHeads);
+  const uint16_t seen = m.attention_pool(m.linear(m.norm(x, 0), 2 * kHeads * kDim, true, 0), kHeads);
   const uint16_t means = m.pool(m.place(narrow, 3, false), 0, 3);
   m.program.outputs = {{"image_embedding", m.program.instruction("normalize", {seen}, {})},
                        {"class_token", m.pool(x, 1, 0)},
@@ -244,7 +245,7 @@ ProgramMaker large_image_program(uint32_t height, uint32_t width) {
                  &x);
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * kInner, true, 0), 4), kWidth, true, 0, &x);
   }
-  m.program.outputs = {{"image_embedding", m.attention_pool(m.linear(x, 2 * kWidth, true, 0), 3)},
+  m.program.outputs = {{"image_embedding", m.attention_pool(m.linear(m.norm(x, 0), 2 * kWidth, true, 0), 4)},
                        {"patch_embeddings", m.norm(x, 0).value}};
   return std::move(m.program);
 }

@@ -61,8 +61,8 @@ class ImageMaker {
 };
 
 // Every op that an image may have, in all the ways that its tensors may be there, on grids of bytes and of floats, with
-// every output of images.
-ProgramMaker every_image_op(uint32_t columns = 20);
+// every output of images. At least 4 lines of 3 pixels.
+ProgramMaker every_image_op(uint32_t columns = 20, uint32_t height = 11, uint32_t width = 13);
 
 // An image and a text, one tower each.
 ProgramMaker two_towers();

@@ -1,5 +1,6 @@
 // The ops of images in a program: what they define, one test for each way in which they can be wrong, and what they
 // cost.
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -37,7 +38,8 @@ struct Tried {
   template <class Make>
   Tried(bool bytes, Make make) : base(bytes) {
     make(base);
-    CHECK(problem(base).find("instruction") == std::string::npos);
+    const std::string found = problem(base);  // but for values that nothing reads
+    CHECK(found.find("instruction") == found.npos || found.ends_with("nothing reads its value"));
   }
 
   // Loading fails with this message after `change`.

@@ -94,7 +94,7 @@ TEST(program_attributes_may_be_missing_and_in_any_order) {
   }
   const Program program = load(maker);
   CHECK(program.instructions[kPositionLookup].words == (std::vector<uint32_t>{1, 0}));
-  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0}));
+  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0, 0}));
 }
 
 TEST(program_header) {

@@ -149,7 +149,7 @@ void check_alone(const Model& model, const Items& items, size_t i, const std::st
 
 void compare(const std::shared_ptr<const MappedFile>& source, const Model& scalar, const Kernels& kernels,
              size_t choice) {
-  const Model other(source, 1 + choice % 3, kernels);
+  const Model other(source, static_cast<unsigned>(1 + choice % 3), kernels);
   const ProgramLimits& limits = scalar.program().limits;
   const Items texts = ragged(limits, choice), images = pictures(limits, choice);
   for (const Output& output : scalar.program().outputs) {
@@ -157,7 +157,10 @@ void compare(const std::shared_ptr<const MappedFile>& source, const Model& scala
     const Items& items = image ? images : texts;
     const Result result = run(other, items, output.name);
     const Result expected = run(scalar, items, output.name);
-    if (result.error != expected.error || !same_bits(result.rows, expected.rows)) {
+    // Of several items that are not finite, the one that a thread comes to first is named.
+    const bool same_error =
+        other.threads() > 1 ? result.error.empty() == expected.error.empty() : result.error == expected.error;
+    if (!same_error || !same_bits(result.rows, expected.rows)) {
       explain(scalar, output.name, result, expected);
       broken((std::string(kernels.name) + " gives other bits than scalar").c_str());
     }

@@ -59,7 +59,7 @@ int main(int count, char** arguments) {
     seeds["attention_wide_" + std::to_string(precision)] = make_file(one_attention(1, 33, precision));
   }
   for (const uint32_t columns : {3u, 17u})
-    seeds["every_image_op_" + std::to_string(columns)] = make_file(every_image_op(columns));
+    seeds["every_image_op_" + std::to_string(columns)] = make_file(every_image_op(columns, 5, 7));
   seeds["two_towers"] = make_file(two_towers());
   const ProgramMaker p = tiny_encoder(true, 1);
   seeds["all_sections"] = make_file({{1, p.section()},

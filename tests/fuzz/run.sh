@@ -15,7 +15,7 @@ mkdir -p "$build/seeds" "$build/corpus" "$build/tokenizer_corpus"
 
 # What broke something once is tried first, on every instruction set.
 FUZZ_EVERY_ISA=1 "$build/fuzz_model_file" -runs=0 "$root/tests/fuzz/found"
-"$build/fuzz_model_file" -runs="$runs" -mutate_depth=1 -cross_over=0 -max_len=32768 -timeout=20 -rss_limit_mb=2048 \
+"$build/fuzz_model_file" -runs="$runs" -mutate_depth=1 -cross_over=0 -max_len=131072 -timeout=20 -rss_limit_mb=2048 \
   -artifact_prefix="$build/" -print_final_stats=1 "$build/corpus" "$build/seeds"
 
 if [ "$tokenizer_runs" -gt 0 ]; then
