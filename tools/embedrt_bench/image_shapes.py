@@ -55,9 +55,19 @@ def _vit_base(folder: Path) -> None:
 
 
 def _clip_base(folder: Path) -> None:
+    """Its vocabulary is that of single bytes: the text tower is not measured, but must be one that texts can enter."""
+    from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPConfig, CLIPModel
 
-    CLIPModel(CLIPConfig()).save_pretrained(folder)
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    ends = {"bos_token_id": len(tokens) - 2, "eos_token_id": len(tokens) - 1, "pad_token_id": len(tokens) - 1}
+    CLIPModel(CLIPConfig(text_config={"vocab_size": len(tokens), **ends})).save_pretrained(folder)
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     _write_preprocessor(
         folder,
         {
