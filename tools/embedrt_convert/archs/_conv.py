@@ -27,6 +27,13 @@ def output_size(height: int, width: int, kernel: int, stride: int, pads: Pads) -
     return (height + pads[0] + pads[2] - kernel) // stride + 1, (width + pads[1] + pads[3] - kernel) // stride + 1
 
 
+def window(kernel: int, stride: int, pads: Pads) -> dict[str, int]:
+    """The attributes of a window."""
+    top, left, bottom, right = pads
+    sides = {"pad_top": top, "pad_left": left, "pad_bottom": bottom, "pad_right": right}
+    return {"kernel": kernel, "stride": stride, **sides}
+
+
 def conv(
     program: Program,
     x: int,
@@ -52,7 +59,6 @@ def conv(
         assert image is not None
         rows = rows + _border_offsets(weight, image, stride, pads)
         taps = taps * np.array(image.scale)[None, :, None, None]
-    top, left, bottom, right = pads
     return program.op(
         "conv2d",
         x,
@@ -60,13 +66,8 @@ def conv(
         name=name,
         weight=taps.transpose(0, 2, 3, 1).reshape(n, -1).astype(np.float32),
         bias=rows.astype(np.float32),
-        kernel=kernel,
-        stride=stride,
-        pad_top=top,
-        pad_left=left,
-        pad_bottom=bottom,
-        pad_right=right,
         activation=activation,
+        **window(kernel, stride, pads),
     )
 
 
@@ -83,20 +84,14 @@ def depthwise(
 ) -> int:
     """A depthwise convolution with weight [C, 1, k, k], as PyTorch has it."""
     channels, _, kernel, _ = weight.shape
-    top, left, bottom, right = pads
     return program.op(
         "depthwise",
         x,
         name=name,
         weight=np.ascontiguousarray(weight.reshape(channels, -1).T, np.float32),
         bias=np.zeros(channels, np.float32) if bias is None else bias.astype(np.float32),
-        kernel=kernel,
-        stride=stride,
-        pad_top=top,
-        pad_left=left,
-        pad_bottom=bottom,
-        pad_right=right,
         activation=activation,
+        **window(kernel, stride, pads),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.archs._conv import Array, Pads, conv, depthwise, output_size, same_pads
+from embedrt_convert.archs._conv import Array, Pads, conv, depthwise, output_size, same_pads, window
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import PIXELS, Program
 from embedrt_convert.errors import ConversionError
@@ -119,17 +119,7 @@ class Network:
 
     def max_pool(self, x: Grid, kernel: int, stride: int) -> Grid:
         pads = half_pads(x.height, x.width, kernel, stride)
-        top, left, bottom, right = pads
-        value = self.program.op(
-            "max_pool",
-            x.value,
-            kernel=kernel,
-            stride=stride,
-            pad_top=top,
-            pad_left=left,
-            pad_bottom=bottom,
-            pad_right=right,
-        )
+        value = self.program.op("max_pool", x.value, **window(kernel, stride, pads))
         return Grid(value, *output_size(x.height, x.width, kernel, stride, pads), x.columns)
 
     def squeeze_excite(self, x: Grid, reduce: str, expand: str, *, activation: str, gate: str) -> Grid:
