@@ -52,6 +52,18 @@ def test_wrong_arguments_are_named(
     assert message in capsys.readouterr().err
 
 
+def test_workloads_of_images_have_names_of_their_own() -> None:
+    assert parse("--workloads", "pixels-8,files-1").workloads == ["pixels-8", "files-1"]
+
+
+def test_what_this_kind_of_model_does_not_have_is_refused() -> None:
+    known = ("throughput", "quality")
+    assert cli.chosen(None, known, "part") == ["throughput", "quality"]
+    assert cli.chosen(["quality"], known, "part") == ["quality"]
+    with pytest.raises(BenchError, match="this model has no part fresh: there are throughput, quality"):
+        cli.chosen(["quality", "fresh"], known, "part")
+
+
 def test_a_peak_is_of_the_machine_and_not_of_a_model() -> None:
     assert not parse().peak
     with pytest.raises(BenchError, match=r"leave m\.embedrt out"):

@@ -9,7 +9,7 @@ from checkpoints import write_json
 from safetensors.numpy import save_file
 
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import architectures, huggingface, state_dict
+from embedrt_convert.inputs import architectures, huggingface, open_checkpoint, state_dict
 from embedrt_convert.sources import Folder
 from embedrt_convert.sources.weights_file import WeightsFile
 
@@ -107,7 +107,8 @@ def test_a_preprocessor_goes_before_the_default(tmp_path):
     write_json(tmp_path / "other.json", {**said, "size": 48})
     beside = state_dict.read(WeightsFile(path), "mobilenet_v2")
     named = state_dict.read(WeightsFile(path, tmp_path / "other.json"), "mobilenet_v2")
-    assert (beside.image.height, named.image.height, named.notes) == (80, 48, ())
+    assert (beside.image.height, named.image.height) == (80, 48)
+    assert not any("pictures are prepared" in note for note in named.notes)
 
 
 def test_files_that_are_not_there_or_not_weights(tmp_path):
@@ -118,6 +119,19 @@ def test_files_that_are_not_there_or_not_weights(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(ConversionError, match="not a safetensors file"):
         state_dict.read(WeightsFile(tmp_path / "bad.safetensors"), "mobilenet_v2")
+
+
+def test_a_source_with_its_architecture(tmp_path):
+    path = str(write(tmp_path / "net.safetensors"))
+    write_json(tmp_path / "other.json", {"image_processor_type": "ViTImageProcessor", "size": 48})
+    files, checkpoint = open_checkpoint(
+        path, arch="mobilenet_v2", preprocessor=tmp_path / "other.json", classifier=True
+    )
+    assert (files.name, checkpoint.image.height, checkpoint.classifier) == ("net", 48, True)
+    with pytest.raises(ConversionError, match="the architecture must be named"):
+        open_checkpoint(path)
+    with pytest.raises(ConversionError, match=r"a folder has its own preprocessor_config\.json"):
+        open_checkpoint(str(tmp_path), preprocessor="other.json")
 
 
 TIMM = {

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from image_programs import MADE
 from numeric_programs import LENGTHS, UNIT, Float64, RowsProgram, normal, offsets_of, rng
 
 from embedrt_convert import reference
@@ -194,4 +195,5 @@ def test_attention_float32(heads: int, head_dim: int, sharpness: float) -> None:
 
 def test_every_op_is_tested_here_or_beside() -> None:
     """A new op wants its own numeric test; this list is where one notices."""
-    assert set(reference.OPS) == {"lookup", "add", "norm", "linear", "attention", "pool", "normalize"}
+    of_images = {each.op for make in MADE.values() for each in make("int8").instructions}  # test_image_programs.py
+    assert set(reference.OPS) == {"lookup", "add", "norm", "linear", "attention", "pool", "normalize"} | of_images

@@ -1,12 +1,14 @@
 """Tiny random convolutional networks: transformers, timm and torchvision beside the reference and the core."""
 
 import contextlib
+import dataclasses
 import json
 
 import conv_nets
 import numpy as np
 import pytest
 import timm
+import timm.models.efficientnet as timm_efficientnet
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -149,6 +151,42 @@ def test_a_folder_of_timm(wrapped, tmp_path):
     assert_same_logits(checkpoint, conv_nets.checkpoint(peer, 64, 64))
 
 
+_EFFICIENTNET_PYTORCH = {
+    "conv_stem": "_conv_stem",
+    "bn1": "_bn0",
+    "conv_head": "_conv_head",
+    "bn2": "_bn1",
+    "classifier": "_fc",
+    "se.conv_reduce": "_se_reduce",
+    "se.conv_expand": "_se_expand",
+    "conv_dw": "_depthwise_conv",
+}
+_SEPARABLE = {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+_INVERTED = {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
+
+
+def test_the_names_of_efficientnet_pytorch():
+    """The package is not to be had here: its names, as they are in EfficientNet-Lite0's file, for timm's network."""
+    # Wide enough for all stages to differ.
+    model = timm_efficientnet._gen_efficientnet(
+        "tf_efficientnet_b0", channel_multiplier=0.5, num_classes=conv_nets.CLASSES, bn_eps=1e-3, pad_type="same"
+    )
+    expected = conv_nets.checkpoint(conv_nets.timm_peer("tf_efficientnet_b0", model), 64, 64)
+    blocks = [key.removesuffix(".conv_dw.weight") for key in expected.tensors if key.endswith(".conv_dw.weight")]
+    renamed = {}
+    for name, tensor in expected.tensors.items():
+        layer, _, kind = name.rpartition(".")
+        at = ".".join(name.split(".")[:3])
+        if at in blocks:
+            own = _INVERTED if f"{at}.conv_pwl.weight" in expected.tensors else _SEPARABLE
+            layer = f"_blocks.{blocks.index(at)}." + {**_EFFICIENTNET_PYTORCH, **own}[layer.removeprefix(f"{at}.")]
+        else:
+            layer = _EFFICIENTNET_PYTORCH[layer]
+        renamed[f"{layer}.{kind}"] = tensor
+    config = architectures.find("efficientnet-b0").config
+    assert_same_logits(dataclasses.replace(expected, config=config, tensors=renamed), expected)
+
+
 @pytest.mark.parametrize(("suffix", "nested"), [("pth", False), ("pth", True), ("safetensors", False)])
 def test_a_file_of_weights(suffix, nested, tmp_path):
     peer = conv_nets.PEERS["torchvision mobilenet_v3_small"]()
@@ -165,5 +203,5 @@ def test_a_file_of_weights(suffix, nested, tmp_path):
     assert_same_logits(read, expected)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     read = state_dict.read(WeightsFile(path), "mobilenet_v3_small", classifier=True)
-    assert read.notes == () and read.image.crop is None
+    assert read.image.crop is None
     assert_same_logits(read, expected)

@@ -119,8 +119,8 @@ def measure(args: argparse.Namespace) -> report.Result:
         against=args.against,
         data=texts.find(args.data),
         threads=_threads(args),
-        workloads=_chosen(args.workloads, image_workloads.NAMES, "workload"),
-        parts=_chosen(args.parts, images.PARTS, "part"),
+        workloads=chosen(args.workloads, image_workloads.NAMES, "workload"),
+        parts=chosen(args.parts, images.PARTS, "part"),
         rounds=args.rounds,
     )
     return {**_header(), **image_plan.measure()}
@@ -148,8 +148,8 @@ def _text_plan(args: argparse.Namespace, path: pathlib.Path, source: str) -> Pla
         reference=reference,
         tokenizer=pathlib.Path(reference.options["tokenizer"]),
         threads=_threads(args),
-        workloads=_chosen(args.workloads, workloads.NAMES, "workload"),
-        parts=_chosen(args.parts, PARTS, "part"),
+        workloads=chosen(args.workloads, workloads.NAMES, "workload"),
+        parts=chosen(args.parts, PARTS, "part"),
         rounds=args.rounds,
         max_tokens=min(_MAX_TOKENS, checkpoint.positions),
         data=data,
@@ -157,8 +157,8 @@ def _text_plan(args: argparse.Namespace, path: pathlib.Path, source: str) -> Pla
     )
 
 
-def _chosen(asked: list[str] | None, known: Sequence[str], what: str) -> list[str]:
-    """What was asked for, or all that this model has."""
+def chosen(asked: list[str] | None, known: Sequence[str], what: str) -> list[str]:
+    """What was asked for, or all that this model has. Raises BenchError for what it has not."""
     for name in asked or ():
         if name not in known:
             raise BenchError(f"this model has no {what} {name}: there are {', '.join(known)}")

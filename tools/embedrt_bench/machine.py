@@ -10,7 +10,18 @@ from typing import Any
 
 # The instruction sets that any of the engines has kernels for.
 _FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")
-_DISTRIBUTIONS = ("embedrt", "numpy", "tokenizers", "onnxruntime", "openvino", "nncf", "onnx", "torch", "transformers")
+_DISTRIBUTIONS = (
+    "embedrt",
+    "numpy",
+    "tokenizers",
+    "pillow",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "onnx",
+    "torch",
+    "transformers",
+)
 
 
 def describe(isa: str) -> dict[str, Any]:

@@ -193,4 +193,5 @@ def _about(files: Files, checkpoint: Checkpoint, quant: str, name: str) -> dict[
 def _image_options(checkpoint: Checkpoint) -> dict[str, object]:
     if checkpoint.image is None:
         return {}
-    return {"image_size": [checkpoint.image.height, checkpoint.image.width], "classifier": checkpoint.classifier}
+    size = [checkpoint.image.height, checkpoint.image.width]
+    return {"image_size": size, "classifier": checkpoint.classifier, "arch": checkpoint.arch}

@@ -102,7 +102,7 @@ def named(architecture: str) -> tuple[Any, dict[str, list[float]]]:
     import torchvision
 
     library, _, name = architecture.rpartition(":")
-    if library == "efficientnet_pytorch":
+    if library in ("efficientnet_pytorch", "efficientnet_lite_pytorch"):
         own = timm.create_model("tf_" + name.replace("-", "_"))
         return own, normalisation(*(_LITE if "lite" in name else _IMAGENET))
     if library in ("", "timm") and timm.is_model(name):

@@ -49,10 +49,10 @@ def find(data: Path | None, cache: Path) -> Samples:
     """
     if data is None:
         folder = model_cache.folder(cache, "pictures", [_PATTERNS, _FIRST_PATTERN, _HEIGHT, _WIDTH, _QUALITY], _draw)
-        label = f"synthetic pictures of {_WIDTH} x {_HEIGHT}"
+        label = f"synthetic ones of {_WIDTH} x {_HEIGHT}"
     else:
         folder = data
-        label = f"pictures of the folder {data.name}"
+        label = f"the folder {data.name}"
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
     if len(files) < 16:
         raise BenchError(

@@ -67,7 +67,7 @@ class Network:
         self._classifier = classifier
         self._epsilon = epsilon
         self._padding = padding
-        ignored = (r".*\.num_batches_tracked", rf"(.*\.)?{re.escape(classifier)}\.(weight|bias)")
+        ignored = (r".*\.num_batches_tracked", rf"{re.escape(classifier)}\.(weight|bias)")
         self.weights = Weights(checkpoint.tensors, anchor=anchor, ignored=ignored)
         self.program = Program(0, 0, image_size=(self._image.height, self._image.width))
         self.pixels = Grid(PIXELS, self._image.height, self._image.width, 3)

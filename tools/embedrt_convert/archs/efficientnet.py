@@ -71,14 +71,14 @@ def _transformers_blocks(weights: Weights, config: Mapping[str, Any], act: str) 
     blocks: list[Block] = []
     for length, stride in zip(lengths, strides, strict=True):
         for i in range(length):
-            number_ = len(blocks)
+            index = len(blocks)
             block = Block(
-                _transformers_names(weights, f"encoder.blocks.{number_}"),
+                _transformers_names(weights, f"encoder.blocks.{index}"),
                 stride if i == 0 else 1,
                 act,
                 squeeze_activation=act,
                 skip=i > 0,
-                padding=half_pads if number_ in symmetric else _late_pads,
+                padding=half_pads if index in symmetric else _late_pads,
             )
             blocks.append(block)
     return blocks

@@ -43,7 +43,8 @@ def _transformers(checkpoint: Checkpoint) -> Program:
     def layer(at: str) -> Layer:
         return Layer(f"{at}.convolution", f"{at}.normalization")
 
-    stages = [f"encoder.stages.{stage}.layers" for stage in range(len(config.get("depths", ())))]
+    (count,) = stage_lengths(net.weights, ["encoder.stages"], "layers.0.layer.0.convolution.weight")
+    stages = [f"encoder.stages.{stage}.layers" for stage in range(count)]
     blocks = []
     for stage, length in enumerate(stage_lengths(net.weights, stages, "layer.0.convolution.weight")):
         for i in range(length):

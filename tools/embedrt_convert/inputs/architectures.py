@@ -21,6 +21,10 @@ _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 
 
+# What the lowerings of these architectures call image_embedding.
+EMBEDDING = "image_embedding is the vector that the classifier's last linear layer takes"
+
+
 @dataclass(frozen=True)
 class Preset:
     """Resize the shortest edge to `resize` (both edges, where `squash`), then crop the middle `size` by `size`."""

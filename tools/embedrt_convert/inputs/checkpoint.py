@@ -84,7 +84,7 @@ class Checkpoint:
 
     `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
     `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
-    a classifier on top, where there is one.
+    a classifier on top, where there is one; `arch` is the "library:name" of weights whose files do not say it.
     """
 
     config: Mapping[str, Any]
@@ -95,3 +95,4 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     image: Image | None = None
     classifier: bool = False
+    arch: str | None = None

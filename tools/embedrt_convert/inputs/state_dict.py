@@ -30,9 +30,10 @@ def read(
         text=None,
         modules=(),
         licence="unknown",
-        notes=notes,
+        notes=(*notes, architectures.EMBEDDING),
         image=image,
         classifier=classifier,
+        arch=f"{made.config['library']}:{made.name}",
     )
 
 

