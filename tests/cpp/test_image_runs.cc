@@ -132,7 +132,7 @@ TEST(image_runs_by_several_callers_at_once) {
 
 TEST(image_runs_on_every_instruction_set) {
   for (const uint32_t columns : {20u, 33u, 65u}) {
-    const auto source = MappedFile::copy(make_file(every_image_op(columns)));
+    const auto source = MappedFile::copy(make_file(every_image_op(columns, 5, 7)));
     const Model scalar(source, 1, *kernels_of("scalar"));
     const Pixels pixels = pictures(scalar.program().limits, 4);
     for (const std::string& isa : available_isas()) {
