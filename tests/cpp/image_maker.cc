@@ -227,26 +227,24 @@ ProgramMaker two_towers() {
   return std::move(m.program);
 }
 
-ProgramMaker large_image_program(uint32_t height, uint32_t width) {
-  constexpr uint32_t kWidth = 128, kInner = 200;
-  ImageMaker m(height, width);
-  Grid b = m.conv(m.pixels(), 40, {.kernel = 3, .stride = 2, .pads = {1, 1, 1, 1}}, {.bytes = true});
-  b = m.depthwise(m.max_pool(b, {.kernel = 7, .pads = {3, 3, 3, 3}}), {.kernel = 7, .pads = {3, 3, 3, 3}},
-                  {.bytes = true});
-  b = m.conv(b, 96, {.kernel = 3, .pads = {1, 1, 1, 1}},
+ProgramMaker large_image_program() {
+  constexpr uint32_t kWidth = 96, kInner = 100, kHeads = 3;
+  ImageMaker m(37, 41);
+  Grid b = m.conv(m.pixels(), 24, {.kernel = 3, .stride = 2, .pads = {1, 1, 1, 1}}, {.bytes = true});
+  b = m.conv(b, kWidth, {.kernel = 3, .pads = {1, 1, 1, 1}},
              {.activation = 1, .bytes = true, .zero = 4, .output_scale = true});
-  const uint16_t factors = m.program.linear(Layout::panel_f32, {m.pool(b, 0, 0)}, 96, 96, 6, true);
-  b = m.gate(b, factors, 1);
+  b = m.max_pool(m.depthwise(b, {.kernel = 13, .pads = {6, 6, 6, 6}}, {.bytes = true}),
+                 {.kernel = 11, .pads = {5, 5, 5, 5}});
+  b = m.gate(b, m.program.linear(Layout::panel_f32, {m.pool(b, 0, 0)}, kWidth, kWidth, 6, true), 1);
   Grid x = m.conv(b, kWidth, {.kernel = 3, .stride = 2}, {});
   x = m.place(m.conv(x, kWidth, {.kernel = 3, .pads = {1, 1, 1, 1}}, {.activation = 2}, &x), 1, true);
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Grid qkv = m.linear(m.norm(x, 0), 3 * kWidth, true, 0);
-    x = m.linear(m.attention(precision == 0 ? qkv : m.rope(qkv, 4), 4, precision, precision), kWidth, precision == 0, 0,
-                 &x);
+    x = m.linear(m.attention(precision == 0 ? qkv : m.rope(qkv, kHeads), kHeads, precision, precision), kWidth,
+                 precision == 0, 0, &x);
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * kInner, true, 0), 4), kWidth, true, 0, &x);
   }
-  m.program.outputs = {{"image_embedding", m.attention_pool(m.linear(m.norm(x, 0), 2 * kWidth, true, 0), 4)},
-                       {"patch_embeddings", m.norm(x, 0).value}};
+  m.program.outputs = {{"patch_embeddings", m.norm(x, 0).value}};
   return std::move(m.program);
 }
 

@@ -67,7 +67,7 @@ ProgramMaker every_image_op(uint32_t columns = 20, uint32_t height = 11, uint32_
 // An image and a text, one tower each.
 ProgramMaker two_towers();
 
-// Convolutions and a transformer's block, wide enough that the threads share each step.
-ProgramMaker large_image_program(uint32_t height = 37, uint32_t width = 41);
+// Windows of all kinds, wide enough that threads share the lines of an image, and two blocks of a transformer.
+ProgramMaker large_image_program();
 
 }  // namespace embedrt::test

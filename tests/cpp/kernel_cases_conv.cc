@@ -216,6 +216,8 @@ KernelCase conv_f32_case(Shape shape, Ending ending) {
           }};
 }
 
+constexpr size_t kQuickProducts = 40'000;
+
 }  // namespace
 
 std::vector<KernelCase> conv_cases(Amount amount) {
@@ -226,7 +228,9 @@ std::vector<KernelCase> conv_cases(Amount amount) {
   std::vector<KernelCase> cases;
   const auto both = [&](const Shape& shape, const Ending& ending = {}) {
     cases.push_back(conv_i8_case(shape, ending));
-    cases.push_back(conv_f32_case(shape, ending));
+    // An emulated fma is slow: of the quick cases, floats have the smaller windows.
+    if (full || shape.kernel * shape.kernel * shape.channels * shape.n <= kQuickProducts)
+      cases.push_back(conv_f32_case(shape, ending));
   };
   const auto padded = [](Shape shape, size_t top, size_t left, size_t bottom, size_t right) {
     shape.pad_top = top;

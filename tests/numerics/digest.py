@@ -55,8 +55,9 @@ def main() -> None:
                 vectors = model.run(ids, offsets_of(lengths), output)
                 print("encoder", precision, hidden, output, hashlib.sha256(vectors.tobytes()).hexdigest())
         for name, made in MADE.items():
-            model = core_model(made(precision), threads=2)
-            for output in made(precision).outputs:
+            program = made(precision)
+            model = core_model(program, threads=2)
+            for output in program.outputs:
                 vectors = model.run_images(pictures(5), output)
                 print(name, precision, output, hashlib.sha256(vectors.tobytes()).hexdigest())
 
