@@ -70,9 +70,12 @@ void conv_i8_rows(const ConvI8Args& args, size_t first, size_t rows, const uint8
   }
 }
 
+// A last chunk takes up to so many rows more: a few rows alone would pass all weights once more.
+constexpr size_t kLastRows = 16;
+
 template <class Isa>
 size_t conv_i8_scratch(size_t k) noexcept {
-  return conv_chunk_rows(quantized_stride(k), Isa::kRows) * gathered_stride(k);
+  return round_up(conv_chunk_rows(quantized_stride(k), Isa::kRows) + kLastRows, 16) * gathered_stride(k);
 }
 
 template <class Isa>
@@ -83,16 +86,14 @@ void conv_i8(const ConvI8Args& args) noexcept {
   const Gather<typename Isa::V, uint8_t, uint8_t> gather(args, args.x, args.pad);
   auto* gathered = static_cast<uint8_t*>(args.scratch);
   // A dot reads zeros past k, where no window is ever written.
-  const size_t most = in_place ? args.rows % 16 : args.rows < chunk ? args.rows : chunk;
-  if (k % 64)
+  const size_t most = args.rows < chunk + kLastRows ? args.rows : chunk + kLastRows;
+  if (k % 64 && !in_place)
     for (size_t r = 0; r < most; ++r) std::memset(gathered + r * stride + k, 0, quantized_stride(k) - k);
   Isa::begin();
   for (size_t done = 0; done < args.rows;) {
     const size_t first = args.first + done;
-    size_t rows = args.rows - done < chunk ? args.rows - done : chunk;
-    // A dot reads whole sixteens of rows: the last ones are gathered, as there may be no more in the image.
-    if (in_place && rows >= 16) {
-      rows -= rows % 16;
+    const size_t left = args.rows - done, rows = left <= chunk + kLastRows ? left : chunk;
+    if (in_place) {
       conv_i8_rows<Isa>(args, first, rows, args.x + first * args.x_stride, args.x_stride);
     } else {
       gather.rows(first, rows, gathered, stride);

@@ -226,7 +226,7 @@ struct ConvArgs {
 };
 
 struct ConvI8Args : ConvArgs {
-  const uint8_t* x;
+  const uint8_t* x;      // with a stride of a multiple of 64, fifteen pixels more may be read after the last
   uint8_t pad;           // the byte of a pixel that is padding
   const int8_t* weight;  // panel_i8
 };

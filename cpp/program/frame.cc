@@ -10,6 +10,9 @@
 namespace embedrt {
 namespace {
 
+// Kernels read sixteen rows of bytes at a time, from any row on.
+constexpr size_t kRowsPast = 15;
+
 // Kernels read whole vectors: up to this many bytes past the last row of a buffer.
 constexpr size_t kSlack = 512;
 
@@ -40,7 +43,7 @@ size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t size) {
   const ValueType type = plan.program().type(buffer.value);
   const size_t rows = rows_of_buffer(plan, buffer, size);
   const size_t bytes = buffer.quantized                 ? quantized_parts(quantized_stride(type.columns), rows).total
-                       : type.element == Element::uint8 ? round_up(rows, 16) * quantized_stride(type.columns)
+                       : type.element == Element::uint8 ? (rows + kRowsPast) * quantized_stride(type.columns)
                                                         : rows * float_stride(type.columns) * sizeof(float);
   return round_up(bytes + kSlack, 64);
 }

@@ -172,7 +172,7 @@ KernelCase conv_i8_case(Shape shape, Ending ending) {
             Random random(seed(shape));
             Outputs outputs(shape, ending, true, random);
             const size_t x_stride = shape.pixels ? shape.channels : round_up(shape.channels, 64);
-            Guarded<uint8_t> x(shape.height * shape.width * x_stride);
+            Guarded<uint8_t> x((shape.height * shape.width + (shape.pixels ? 0 : 15)) * x_stride);
             for (size_t i = 0; i < x.size(); ++i)
               x[i] = i % x_stride < shape.channels ? static_cast<uint8_t>(random.next() >> 24) : 0;
             // Whatever stands past the last column or past k must not matter.
