@@ -1,6 +1,6 @@
 """Real weights of DINOv2 on real pictures: fp32 beside transformers, and what int8 costs.
 
-EMBEDRT_TEST_MODELS is a folder with dinov2-small/, EMBEDRT_TEST_DATA one with images/; else: skipped.
+EMBEDRT_TEST_MODELS is a folder with dinov2-small/, EMBEDRT_TEST_DATA one beside images/; else: skipped.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def dinov2(request):
     folder = required("EMBEDRT_TEST_MODELS", "dinov2-small")
     checkpoint = huggingface.read(Folder(folder), image_size=request.param)
     image = checkpoint.image
-    files = sorted(required("EMBEDRT_TEST_DATA", "images").rglob("*.jpg"))[:8]
+    files = sorted(required("EMBEDRT_TEST_DATA", "../images").rglob("*.jpg"))
     pictures = [Picture.open(file).convert("RGB").resize((image.width, image.height)) for file in files]
     pixels = np.stack([np.asarray(picture) for picture in pictures])
     values = pixels * np.array(image.scale) + np.array(image.offset)
@@ -52,4 +52,4 @@ def test_int8(dinov2, tmp_path):
     quantised = quantize(quantize_windows(program, {}), "int8")
     actual = run(quantised, pixels, "image_embedding", tmp_path / "m.embedrt").astype(np.float64)
     cosines = cosine(made.pooler_output.numpy().astype(np.float64), actual)
-    assert cosines.mean() > 0.998 and cosines.min() > 0.995
+    assert len(cosines) == 50 and cosines.mean() >= 0.998 and cosines.min() >= 0.993
