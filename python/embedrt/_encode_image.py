@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Pixels = NDArray[np.uint8]
 
-# Pictures of a chunk for each thread, and bytes of its pixels. The first chunk, before which nothing can compute, has
-# one for each thread; each further one is twice as large as the one before.
+# Pictures of a chunk for each thread, and bytes of its pixels. The first is as large as the others: its decoding keeps
+# every thread busy, and the core is faster with several pictures at a time (ViT-B/32: 146 a second against 88).
 _CHUNK_IMAGES = 16
 _CHUNK_BYTES = 64 << 20
 
@@ -107,12 +107,8 @@ class ImageEncoding:
     def _chunks(self, images: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
         height, width = self._config.size
         largest = max(1, min(_CHUNK_IMAGES * self._core.threads, _CHUNK_BYTES // (3 * height * width)))
-        size = min(self._core.threads, largest)
-        start = 0
-        while start < len(images):
-            yield start, images[start : start + size]
-            start += size
-            size = min(2 * size, largest)
+        for start in range(0, len(images), largest):
+            yield start, images[start : start + largest]
 
     def _decode(self, chunk: tuple[int, Sequence[Any]]) -> Decoded:
         start, images = chunk
