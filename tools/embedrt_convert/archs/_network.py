@@ -119,7 +119,7 @@ class Network:
 
     def max_pool(self, x: Grid, kernel: int, stride: int) -> Grid:
         pads = half_pads(x.height, x.width, kernel, stride)
-        value = self.program.op("max_pool", x.value, **window(kernel, stride, pads))
+        value = self.program.op("max_pool", x.value, name="max_pool", **window(kernel, stride, pads))
         return Grid(value, *output_size(x.height, x.width, kernel, stride, pads), x.columns)
 
     def squeeze_excite(self, x: Grid, reduce: str, expand: str, *, activation: str, gate: str) -> Grid:
