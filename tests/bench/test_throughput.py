@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embedrt_bench import throughput
+from embedrt_bench import harness, throughput
 from embedrt_bench.engines import Contestant
 
 
@@ -54,7 +54,7 @@ def test_a_batch_size_that_changes_nothing_is_not_run() -> None:
 
 
 def test_rates() -> None:
-    row = throughput.add_rates({"seconds": [2.0, 1.0, 4.0], "cpu_seconds": [2.0, 1.5, 4.0]}, tokens=100)
+    row = harness.add_rates({"seconds": [2.0, 1.0, 4.0], "cpu_seconds": [2.0, 1.5, 4.0]}, "tokens", 100)
     assert row["best_seconds"] == 1.0
     assert row["tokens_per_second"] == 100.0
     assert row["median_tokens_per_second"] == 50.0

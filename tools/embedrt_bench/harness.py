@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping
 from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Clock = Callable[[], float]
@@ -77,3 +77,19 @@ def wait_until_idle(limit: float = 2.0) -> None:
         time.sleep(interval)
         if time.process_time() - before < 0.1 * interval:
             return
+
+
+def add_rates(row: dict[str, Any], unit: str, count: int) -> dict[str, Any]:
+    """A row of "seconds" and "cpu_seconds" with its best and median, `count` units a second at both, and the threads.
+
+    "busy_threads" is how many really worked.
+    """
+    summary = summarise([Sample(*turn) for turn in zip(row["seconds"], row["cpu_seconds"], strict=True)])
+    return {
+        **row,
+        "best_seconds": summary.best,
+        "median_seconds": summary.median,
+        f"{unit}_per_second": count / summary.best,
+        f"median_{unit}_per_second": count / summary.median,
+        "busy_threads": summary.threads,
+    }

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from embedrt import _core
 from embedrt_bench import child, engines, harness
 from embedrt_bench.engines import Contestant, Encoder
-from embedrt_bench.harness import Sample
 from embedrt_bench.workloads import Workload
 
 # A turn is at least this long, so that a clock tick or one interrupt does not decide.
@@ -37,20 +36,7 @@ def measure(
     tokens = {workload.name: sum(workload.tokens) for workload in workloads}
     # A process of its own for each thread count: thread pools cannot be resized, and one that idles may still spin.
     answer = child.run("throughput", job, threads)
-    return [add_rates(row, tokens[row["workload"]]) for row in answer["rows"]], answer["int8_dot"]
-
-
-def add_rates(row: dict[str, Any], tokens: int) -> dict[str, Any]:
-    """The row with its best and median seconds, tokens/s at both, and the number of threads that really worked."""
-    summary = harness.summarise([Sample(*turn) for turn in zip(row["seconds"], row["cpu_seconds"], strict=True)])
-    return {
-        **row,
-        "best_seconds": summary.best,
-        "median_seconds": summary.median,
-        "tokens_per_second": tokens / summary.best,
-        "median_tokens_per_second": tokens / summary.median,
-        "busy_threads": summary.threads,
-    }
+    return [harness.add_rates(row, "tokens", tokens[row["workload"]]) for row in answer["rows"]], answer["int8_dot"]
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from embedrt_bench import child, harness
 from embedrt_bench.engines import Contestant
-from embedrt_bench.harness import Sample
 from embedrt_bench.images import engines
 from embedrt_bench.images.engines import ImageEncoder
 from embedrt_bench.images.workloads import COUNT, Workload
@@ -36,25 +35,12 @@ def measure(
         "rounds": rounds,
     }
     answer = child.run("images.throughput", job, threads)
-    return [add_rates(row) for row in answer["rows"]], answer["int8_dot"]
+    return [harness.add_rates(row, "images", COUNT) for row in answer["rows"]], answer["int8_dot"]
 
 
 def evenly(files: Sequence[Path], count: int) -> list[Path]:
     """So many of them, from all over the list."""
     return [files[number * len(files) // count] for number in range(count)]
-
-
-def add_rates(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its best and median seconds, images/s at both, and the number of threads that really worked."""
-    summary = harness.summarise([Sample(*turn) for turn in zip(row["seconds"], row["cpu_seconds"], strict=True)])
-    return {
-        **row,
-        "best_seconds": summary.best,
-        "median_seconds": summary.median,
-        "images_per_second": COUNT / summary.best,
-        "median_images_per_second": COUNT / summary.median,
-        "busy_threads": summary.threads,
-    }
 
 
 def main() -> None:
