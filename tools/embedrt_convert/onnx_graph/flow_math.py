@@ -1,0 +1,185 @@
+"""Nodes that compute element by element: sums and multiples stay forms, everything else becomes a term."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from embedrt_convert.onnx_graph import recognise
+from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
+from embedrt_convert.onnx_graph.flow_move import data, numbers
+from embedrt_convert.onnx_graph.forms import (
+    Array,
+    Form,
+    NotUnderstoodError,
+    add,
+    broadcast,
+    canonical,
+    known,
+    moved,
+    scaled,
+    selected,
+    view,
+)
+from embedrt_convert.onnx_graph.graph import Node
+from embedrt_convert.onnx_graph.terms import Elementwise, RowReduce
+
+
+@handles("Add", "Sum")
+def _add(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    total = data(inputs)
+    for place in range(1, len(inputs)):
+        total = add(total, data(inputs, place))
+    return [total]
+
+
+@handles("Sub")
+def _sub(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [add(data(inputs), scaled(data(inputs, 1), np.array(-1.0)))]
+
+
+@handles("Neg")
+def _neg(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [scaled(data(inputs), np.array(-1.0))]
+
+
+@handles("Mul")
+def _mul(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [product(node, data(inputs), data(inputs, 1))]
+
+
+@handles("Div")
+def _div(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x, y = data(inputs), data(inputs, 1)
+    if y.known:
+        return [scaled(x, 1 / y.numbers().astype(np.float64))]
+    return [product(node, x, power(node, y, -1.0))]
+
+
+def product(node: Node, x: Form, y: Form) -> Form:
+    """x · y, elementwise."""
+    if y.known:
+        return scaled(x, y.numbers())
+    if x.known:
+        return scaled(y, x.numbers())
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    (a, b), layout = canonical(broadcast(x, shape), broadcast(y, shape))
+    if recognise.equal(a, b):
+        return power(node, x, 2.0)
+    for first, second in ((a, b), (b, a)):
+        if (found := recognise.quotient(node, first, second)) is not None:
+            return moved(found, lambda values: values.reshape(-1)[layout])
+    return _elementwise(node, "mul", a, layout, y=b)
+
+
+def power(node: Node, x: Form, exponent: float) -> Form:
+    """x to a power; powers of powers are one."""
+    (a,), layout = canonical(x)
+    term = recognise.identity(a)
+    # √x² is |x|: only roots and reciprocals, of what is not negative, come together.
+    if isinstance(term, Elementwise) and term.op == "pow" and abs(term.power) < 1 and exponent == -1:
+        return _elementwise(node, "pow", term.x, layout, power=-term.power)
+    return _elementwise(node, "pow", a, layout, power=exponent)
+
+
+def _elementwise(
+    node: Node,
+    op: str,
+    x: Form,
+    layout: Array,
+    *,
+    y: Form | None = None,
+    power: float = 1.0,
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> Form:
+    rows, columns = x.shape
+    term = Elementwise(rows=rows, columns=columns, node=node, op=op, x=x, y=y, power=power, low=low, high=high)
+    found = recognise.activation(node, term)
+    if found is not None:
+        return moved(found, lambda values: values.reshape(-1)[layout])
+    return view(term, layout)
+
+
+@handles("Pow")
+def _pow(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    exponent = numbers(inputs, 1)
+    assert exponent is not None
+    if exponent.size != 1:
+        raise NotUnderstoodError("the exponent is not one number")
+    return [power(node, data(inputs), float(exponent.reshape(-1)[0]))]
+
+
+@handles("Sqrt")
+def _sqrt(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [power(node, data(inputs), 0.5)]
+
+
+@handles("Reciprocal")
+def _reciprocal(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [power(node, data(inputs), -1.0)]
+
+
+@handles("Erf", "Exp", "Abs", "Log", "Softplus")
+def _function(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    (x,), layout = canonical(data(inputs))
+    return [_elementwise(node, node.op.lower(), x, layout)]
+
+
+@handles("Relu", "Tanh", "Sigmoid", "HardSwish", "Gelu", "Swish")
+def _activation(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    kind = {"HardSwish": "hard_swish", "Swish": "silu"}.get(node.op, node.op.lower())
+    if node.op == "Gelu" and node.attributes.get("approximate", b"none") == b"tanh":
+        kind = "gelu_tanh"
+    if node.op == "Swish" and node.attributes.get("alpha", 1.0) != 1.0:
+        raise NotUnderstoodError("alpha is not 1")
+    (x,), layout = canonical(data(inputs))
+    return [moved(recognise.activated(node, kind, x), lambda values: values.reshape(-1)[layout])]
+
+
+@handles("HardSigmoid")
+def _hard_sigmoid(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
+    line = add(scaled(data(inputs), np.array(alpha)), known(np.array(beta)))
+    (x,), layout = canonical(line)
+    return [_elementwise(node, "clip", x, layout, low=0.0, high=1.0)]
+
+
+@handles("Clip")
+def _clip(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    low, high = (_bound(node, inputs, place, name) for place, name in ((1, "min"), (2, "max")))
+    (x,), layout = canonical(data(inputs))
+    return [_elementwise(node, "clip", x, layout, low=-np.inf if low is None else low, high=np.inf if high is None else high)]
+
+
+def _bound(node: Node, inputs: Inputs, place: int, name: str) -> float | None:
+    if name in node.attributes:
+        return float(node.attributes[name])
+    value = numbers(inputs, place)
+    return None if value is None else float(value.reshape(-1)[0])
+
+
+@handles("Max", "Min")
+def _max(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    forms = [form for form in inputs if form is not None]
+    bounds, rest = [form for form in forms if form.known], [form for form in forms if not form.known]
+    if len(rest) != 1 or any(form.numbers().size != 1 for form in bounds):
+        raise NotUnderstoodError("the greater or lesser of two values of the data")
+    values = [float(form.numbers().reshape(-1)[0]) for form in bounds]
+    (x,), layout = canonical(rest[0])
+    if node.op == "Max":
+        return [_elementwise(node, "clip", x, layout, low=max(values))]
+    return [_elementwise(node, "clip", x, layout, high=min(values))]
+
+
+@handles("Where")
+def _where(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    chosen = numbers(inputs, 0)
+    assert chosen is not None
+    return [selected(np.asarray(chosen, bool), data(inputs, 1), data(inputs, 2))]
+
+
+def row_reduce(node: Node, kind: str, x: Form) -> RowReduce:
+    """Mean or sum of the columns of a canonical form."""
+    return RowReduce(rows=x.shape[0], columns=1, node=node, kind=kind, x=x)

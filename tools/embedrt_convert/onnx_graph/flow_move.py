@@ -1,0 +1,200 @@
+"""Nodes that only move elements: followed with index arrays, whatever they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
+from embedrt_convert.onnx_graph.forms import Array, Form, NotUnderstoodError, concatenated, flat, moved
+from embedrt_convert.onnx_graph.graph import Node
+
+
+def data(inputs: Inputs, place: int = 0) -> Form:
+    """The input at a place where there must be one."""
+    form = inputs[place] if place < len(inputs) else None
+    if form is None:
+        raise NotUnderstoodError(f"input {place} is missing")
+    return form
+
+
+def numbers(inputs: Inputs, place: int) -> Array | None:
+    """The value of an input that the data must not decide, or None where it is left out."""
+    form = inputs[place] if place < len(inputs) else None
+    if form is None:
+        return None
+    if not form.known:
+        raise NotUnderstoodError(f"input {place} depends on the data")
+    return form.numbers()
+
+
+def integers(node: Node, inputs: Inputs, place: int, name: str) -> list[int] | None:
+    """What newer versions of an op take as an input and older ones as an attribute."""
+    if name in node.attributes:
+        return [int(each) for each in np.atleast_1d(node.attributes[name])]
+    values = numbers(inputs, place)
+    return None if values is None else [int(each) for each in np.atleast_1d(values)]
+
+
+def reshaped(form: Form, shape: Sequence[int]) -> Form:
+    def move(values: Array) -> Array:
+        made = values.reshape(shape)
+        return flat(made.shape) if values is flat(values.shape) else made
+
+    return moved(form, move)
+
+
+@handles("Identity", "Dropout", "Cast", "CastLike")
+def _identity(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [data(inputs)]
+
+
+@handles("Reshape")
+def _reshape(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    shape = numbers(inputs, 1)
+    assert shape is not None
+    x = data(inputs)
+    keep = not node.attributes.get("allowzero", 0)
+    wanted = [
+        x.shape[place] if extent == 0 and keep else int(extent) for place, extent in enumerate(np.atleast_1d(shape))
+    ]
+    return [reshaped(x, wanted)]
+
+
+@handles("Flatten")
+def _flatten(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    axis = int(node.attributes.get("axis", 1)) % (len(x.shape) + 1)
+    return [reshaped(x, (int(np.prod(x.shape[:axis], dtype=int)), -1))]
+
+
+@handles("Squeeze")
+def _squeeze(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    axes = integers(node, inputs, 1, "axes")
+    if axes is None:
+        axes = [axis for axis, extent in enumerate(x.shape) if extent == 1]
+    gone = {axis % len(x.shape) for axis in axes}
+    return [reshaped(x, [extent for axis, extent in enumerate(x.shape) if axis not in gone])]
+
+
+@handles("Unsqueeze")
+def _unsqueeze(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    axes = integers(node, inputs, 1, "axes") or []
+    rank = len(x.shape) + len(axes)
+    new = {axis % rank for axis in axes}
+    rest = iter(x.shape)
+    return [reshaped(x, [1 if axis in new else next(rest) for axis in range(rank)])]
+
+
+@handles("Transpose")
+def _transpose(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    axes = node.attributes.get("perm")
+    return [moved(data(inputs), lambda values: np.transpose(values, axes))]
+
+
+@handles("Expand")
+def _expand(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x, wanted = data(inputs), numbers(inputs, 1)
+    assert wanted is not None
+    shape = np.broadcast_shapes(x.shape, tuple(int(each) for each in wanted))
+    return [x if shape == x.shape else moved(x, lambda values: np.broadcast_to(values, shape))]
+
+
+@handles("Tile")
+def _tile(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    repeats = numbers(inputs, 1)
+    assert repeats is not None
+    return [moved(data(inputs), lambda values: np.tile(values, [int(each) for each in repeats]))]
+
+
+@handles("Slice")
+def _slice(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    starts, ends = integers(node, inputs, 1, "starts") or [], integers(node, inputs, 2, "ends") or []
+    axes = integers(node, inputs, 3, "axes") or list(range(len(starts)))
+    steps = integers(node, inputs, 4, "steps") or [1] * len(starts)
+    place = [slice(None)] * len(x.shape)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # Backwards to before the first element has no number of its own in Python.
+        stop = None if step < 0 and end < -x.shape[axis] else end
+        place[axis] = slice(start, stop, step)
+    return [moved(x, lambda values: values[tuple(place)])]
+
+
+@handles("Split")
+def _split(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    axis = int(node.attributes.get("axis", 0))
+    sizes = integers(node, inputs, 1, "split")
+    if sizes is None:
+        each = -(-x.shape[axis] // len(node.outputs))
+        sizes = [min(each, x.shape[axis] - each * number) for number in range(len(node.outputs))]
+    ends = np.cumsum(sizes)
+    return [
+        moved(x, lambda values, a=int(end) - size, b=int(end): np.take(values, range(a, b), axis))  # type: ignore[misc]
+        for end, size in zip(ends, sizes, strict=True)
+    ]
+
+
+@handles("Gather")
+def _gather(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    index = numbers(inputs, 1)
+    axis = int(node.attributes.get("axis", 0))
+    return [moved(data(inputs), lambda values: np.take(values, np.asarray(index, np.int64), axis))]
+
+
+@handles("GatherND")
+def _gather_nd(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    if node.attributes.get("batch_dims", 0):
+        raise NotUnderstoodError("batch_dims is not supported")
+    index = numbers(inputs, 1)
+    assert index is not None
+    return [moved(data(inputs), lambda values: values[tuple(np.moveaxis(index, -1, 0))])]
+
+
+@handles("GatherElements")
+def _gather_elements(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    index = numbers(inputs, 1)
+    assert index is not None
+    axis = int(node.attributes.get("axis", 0))
+    return [moved(data(inputs), lambda values: np.take_along_axis(values, index, axis))]
+
+
+@handles("Concat")
+def _concat(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    forms = [form for form in inputs if form is not None]
+    filled = [form for form in forms if np.prod(form.shape)]
+    return [concatenated(filled, int(node.attributes["axis"]))]
+
+
+@handles("Pad")
+def _pad(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    x = data(inputs)
+    sizes = integers(node, inputs, 1, "pads") or []
+    if node.attributes.get("mode", b"constant") != b"constant" or min(sizes) < 0:
+        raise NotUnderstoodError("only padding with a constant is supported")
+    value = numbers(inputs, 2)
+    filler = float(node.attributes.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
+    axes = integers(node, inputs, 3, "axes") or list(range(len(x.shape)))
+    widths = [(0, 0)] * len(x.shape)
+    for place, axis in enumerate(axes):
+        widths[axis] = (sizes[place], sizes[place + len(axes)])
+    if not any(before or after for before, after in widths):
+        return [x]
+    if filler != 0:
+        raise NotUnderstoodError(f"padding with {filler} is not supported")
+    return [padded(x, widths)]
+
+
+def padded(form: Form, widths: list[tuple[int, int]]) -> Form:
+    """With places around it where nothing is: zeros."""
+    for axis, sizes in enumerate(widths):
+        before, after = (
+            [Form((*form.shape[:axis], size, *form.shape[axis + 1 :]), (), np.zeros(()))] if size else []
+            for size in sizes
+        )
+        form = concatenated([*before, form, *after], axis)
+    return form

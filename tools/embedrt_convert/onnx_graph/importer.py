@@ -1,0 +1,231 @@
+"""A standard graph to a program: what `embedrt convert model.onnx` understands of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedrt._extras import extra
+from embedrt_convert.archs._heads import lower_modules
+from embedrt_convert.builder import Program
+from embedrt_convert.errors import ConversionError
+from embedrt_convert.inputs.checkpoint import Image, Module
+from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what it knows
+    flow_image,
+    flow_math,
+    flow_move,
+    flow_product,
+    flow_reduce,
+    lower_attention,
+    lower_image,
+)
+from embedrt_convert.onnx_graph.families import families
+from embedrt_convert.onnx_graph.flow import Flow, Stop
+from embedrt_convert.onnx_graph.forms import Form, Index, canonical
+from embedrt_convert.onnx_graph.graph import Graph
+from embedrt_convert.onnx_graph.lower import Lowering, Refused
+from embedrt_convert.onnx_graph.roles import IDS, roles
+from embedrt_convert.onnx_graph.trial import Probe, image_feeds, text_feeds
+
+with extra("onnx"):
+    import onnx
+
+_SHORT = 11  # tokens of the short trial: no extent of a model is likely to be the same
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a value of the program is in the graph: element i of the graph's value `name` is position index[i]."""
+
+    value: int
+    name: str
+    node: str
+    index: Index
+
+
+@dataclass(frozen=True)
+class Imported:
+    """`output` is the graph's output that was taken; `families` counts what was found, `left` what was not needed."""
+
+    program: Program
+    sites: tuple[Site, ...]
+    families: Mapping[str, int]
+    output: str
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Walked:
+    """A graph at one trial length."""
+
+    flow: Flow
+    lowering: Lowering
+    output: int
+    rows: int
+    notes: list[str] = field(default_factory=list)
+
+
+def import_text(
+    model: onnx.ModelProto,
+    *,
+    max_tokens: int,
+    vocabulary: int | None = None,
+    output: str | None = None,
+    modules: tuple[Module, ...] = (),
+) -> Imported:
+    """The program of a standard graph of texts of at most `max_tokens` tokens.
+
+    `output` names the graph's output to take; `modules` follow it, where it has a row for each token. Raises
+    ConversionError naming the node that is not understood.
+    """
+    graph = Graph(model)
+    known = roles(graph)
+    ids = next((name for name, role in known.items() if role == IDS), None)
+    if ids is None:
+        raise ConversionError("the graph takes pictures, not texts")
+    chosen = choose_output(graph, output)
+    lengths = (min(_SHORT, max_tokens), max_tokens)
+    try:
+        walks = [_text_at(graph, known, ids, chosen, length) for length in lengths]
+    except (Stop, Refused) as error:
+        raise ConversionError(str(error)) from None
+    short, full = walks
+    if (difference := _difference(short.lowering.program, full.lowering.program)) is not None:
+        raise ConversionError(f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}")
+    program = full.lowering.program
+    if full.rows == 1 and max_tokens > 1:
+        if modules:
+            raise ConversionError(f"the graph's output {chosen} is pooled already: pooling and what follows it do not apply")
+        program.outputs = {"sentence_embedding": full.output}
+    else:
+        if not modules:
+            raise ConversionError(f"the graph's output {chosen} has a vector for each token: name how they are pooled (--pooling)")
+        hidden = full.flow.values[chosen].shape[-1]
+        lower_modules(program, full.output, modules, hidden)
+    _forget_unread(program)
+    return Imported(program, _sites(full), families(full.flow, full.lowering), chosen, notes=tuple(full.notes))
+
+
+def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int) -> Walked:
+    tokens = _tokens(graph, known, ids, length)
+    feeds = text_feeds(graph, known, tokens)
+    flow = Flow(graph, (output,))
+    flow.text(feeds, ids, _indices(graph, ids, feeds))
+    table = max((term.table.shape[0] - term.offset for term in flow.starts()), default=0)
+    lowering = Lowering(Program(table, length))
+    return _lowered(flow, lowering, output)
+
+
+def _lowered(flow: Flow, lowering: Lowering, output: str) -> Walked:
+    form = flow.values[output]
+    if form.known:
+        raise ConversionError(f"the graph's output {output} does not depend on its input")
+    (matrix,), layout = canonical(form)
+    if not np.array_equal(layout.reshape(-1), np.arange(layout.size)):
+        raise ConversionError(f"the graph's output {output} is not in rows of vectors")
+    return Walked(flow, lowering, lowering.form(matrix), matrix.shape[0])
+
+
+def choose_output(graph: Graph, output: str | None) -> str:
+    """The output to take: the one that is asked for, a pooled one by its usual name, or the first."""
+    if output is not None:
+        if output not in graph.outputs:
+            raise ConversionError(f"the graph has no output {output}; it has {', '.join(graph.outputs)}")
+        return output
+    for name in ("sentence_embedding", "text_embeds", "image_embeds", "last_hidden_state", "token_embeddings"):
+        if name in graph.outputs:
+            return name
+    if len(graph.outputs) > 1:
+        raise ConversionError(f"the graph has several outputs, {', '.join(graph.outputs)}: name one (--output-name)")
+    return graph.outputs[0]
+
+
+def _tokens(graph: Graph, known: Mapping[str, str], ids: str, length: int) -> NDArray[np.int64]:
+    """Token ids that are no special ones: the graph compares those with constants, to find padding or an end."""
+    rows = _vocabulary(graph, ids)
+    special: set[int] = set()
+    last = None
+    of_ids = {ids}
+    for node in graph.nodes:
+        if any(name in of_ids for name in node.inputs) and node.op in ("Equal", "Cast", "ArgMax", "Not", "Identity"):
+            of_ids.update(node.outputs)
+            if node.op == "Equal":
+                special.update(int(graph.constant(n).flat[0]) for n in node.inputs if graph.is_constant(n))
+            if node.op == "ArgMax":
+                last = max(special, default=rows - 1)
+    ordinary = [token for token in range(rows // 8, rows) if token not in special and token != last]
+    values = np.resize(np.array(ordinary, np.int64)[np.random.default_rng(0).permutation(len(ordinary))], length)
+    if last is not None:
+        values[-1] = last
+    return values
+
+
+def _vocabulary(graph: Graph, ids: str) -> int:
+    sizes = [
+        graph.constant(node.inputs[0]).shape[0]
+        for node in graph.nodes
+        if node.op == "Gather" and graph.is_constant(node.inputs[0]) and ids in graph.ancestors((node.inputs[1],))
+    ]
+    if not sizes:
+        raise ConversionError("the graph has no table of token embeddings")
+    return max(sizes)
+
+
+def _indices(graph: Graph, ids: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What tables are indexed with, where the ids decide it."""
+    names = {
+        node.inputs[1]
+        for node in graph.nodes
+        if node.op == "Gather"
+        and graph.is_constant(node.inputs[0])
+        and graph.constant(node.inputs[0]).dtype.kind == "f"
+        and ids in graph.ancestors((node.inputs[1],))
+    }
+    given = {name: feeds[name] for name in names if name in feeds}
+    return {**given, **Probe(graph, sorted(names - set(given))).run(feeds)}
+
+
+def _difference(short: Program, full: Program) -> str | None:
+    """How two programs of one graph differ, other than in what is stored for each position."""
+    for a, b in itertools.zip_longest(short.instructions, full.instructions):
+        if a is None or b is None or (a.op, a.inputs) != (b.op, b.inputs):
+            return f"{b.op if b else 'nothing'} in place of {a.op if a else 'nothing'}"
+        # A window that is wider than the short text is none there; a bias may be 0 for short distances.
+        if {**a.attributes, "window": 0} != {**b.attributes, "window": 0}:
+            return f"{dict(b.attributes)} in place of {dict(a.attributes)} of {a.op}"
+        for role in a.tensors.keys() | b.tensors.keys():
+            if (why := _differs(role, a, b, short.max_tokens)) is not None:
+                return f"{why} of {a.op}"
+    return None
+
+
+def _differs(role: str, a: Any, b: Any, length: int) -> str | None:
+    left, right = a.tensors.get(role), b.tensors.get(role)
+    if a.op == "attention":
+        return None  # verified at full length by running both
+    if left is None or right is None:
+        return role
+    x, y = left.data, right.data
+    if a.op in ("lookup", "rope") and len(x) == length:
+        y = y[:length]
+    return None if x.shape == y.shape and np.allclose(x, y, rtol=1e-4, atol=1e-5) else role
+
+
+def _forget_unread(program: Program) -> None:
+    """Nothing to do while every value has a reader: the walk only makes what its output needs."""
+
+
+def _sites(walked: Walked) -> tuple[Site, ...]:
+    found = []
+    for name, form in walked.flow.values.items():
+        part = form.plain
+        if part is not None and part.term.number in walked.lowering.values and name in walked.flow.graph.producers:
+            value = walked.lowering.values[part.term.number]
+            found.append(Site(value, name, str(walked.flow.graph.producers[name]), part.index))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Terms on grids of pixels to a program."""

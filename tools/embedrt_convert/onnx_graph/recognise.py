@@ -1,0 +1,219 @@
+"""What spelled-out arithmetic means: activations, norms and normalisation, whatever their spelling.
+
+A function of one number is recognised by its values, up to a factor: so every spelling of GELU is found, and none has
+to be listed. Norms are recognised by what is divided by what.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedrt_convert.onnx_graph.forms import Form, Part, add, flat, is_scalar, scalar, scaled, view
+from embedrt_convert.onnx_graph.graph import Node
+from embedrt_convert.onnx_graph.terms import Activation, Affine, Elementwise, Norm, Normalize, RowReduce, Term
+from embedrt_convert.reference_types import ACTIVATIONS, erf
+
+Floats = NDArray[np.float64]
+
+# Where functions are compared; none of the points is a corner of one.
+_POINTS = np.concatenate([np.linspace(-9.03, 9.01, 181), np.linspace(-0.43, 0.41, 41)])
+# Constants of an exported function are float32, and so are sums of them.
+_TOLERANCE = 2e-6
+
+_FUNCTIONS = {
+    "erf": erf,
+    "exp": np.exp,
+    "abs": np.abs,
+    "log": np.log,
+    "softplus": lambda x: np.logaddexp(x, 0),
+}
+
+
+def identity(form: Form) -> Term | None:
+    """The term, when a canonical form is it and nothing else."""
+    part = form.plain
+    return part.term if part is not None and _in_place(part, form) else None
+
+
+def _in_place(part: Part, form: Form) -> bool:
+    return (part.term.rows, part.term.columns) == form.shape and bool(np.array_equal(part.index, flat(form.shape)))
+
+
+def activation(node: Node, made: Elementwise) -> Form | None:
+    """The form of an activation times a number, when `made` is one."""
+    for base in _bases(made):
+        if (base.rows, base.columns) != (made.rows, made.columns):
+            continue
+        with np.errstate(all="ignore"):
+            values = _evaluate(made, base, _POINTS)
+        if values is None or not np.isfinite(values).all():
+            continue
+        for kind, function in ACTIVATIONS.items():
+            expected = function(_POINTS)
+            factor = values[-50] / expected[-50]
+            if kind != "none" and factor != 0 and np.isfinite(factor):
+                error = np.abs(values - factor * expected).max() / np.abs(factor * expected).max()
+                if error < _TOLERANCE:
+                    return scaled(activated(node, kind, view(base, flat((base.rows, base.columns)))), np.array(factor))
+    return None
+
+
+def activated(node: Node, kind: str, x: Form) -> Form:
+    """The form of an activation of a canonical form."""
+    rows, columns = x.shape
+    return view(Activation(rows=rows, columns=columns, node=node, kind=kind, x=x), flat(x.shape))
+
+
+def _bases(made: Term) -> list[Term]:
+    """What a term may be a function of: the deepest terms first."""
+    found: dict[int, Term] = {}
+
+    def visit(term: Term) -> None:
+        inner = term.operands() if isinstance(term, (Elementwise, Activation, Affine)) else ()
+        for form in inner:
+            for part in form.parts:
+                if part.term.number not in found:
+                    found[part.term.number] = part.term
+                    visit(part.term)
+
+    visit(made)
+    return [found[number] for number in sorted(found)]
+
+
+def _evaluate(term: Term, base: Term, points: Floats) -> Floats | None:
+    """The term's elements as a function of the base's; None when it is none."""
+    if term is base:
+        return points
+    if isinstance(term, Affine):
+        return _evaluate_form(term.x, base, points)
+    if isinstance(term, Activation):
+        x = _evaluate_form(term.x, base, points)
+        return None if x is None else ACTIVATIONS[term.kind](x)
+    if not isinstance(term, Elementwise):
+        return None
+    x = _evaluate_form(term.x, base, points)
+    y = None if term.y is None else _evaluate_form(term.y, base, points)
+    if x is None or (term.y is not None and y is None):
+        return None
+    if term.op == "mul":
+        assert y is not None
+        return x * y
+    if term.op == "pow":
+        result: Floats = np.power(x, term.power)
+        return result
+    if term.op == "clip":
+        return np.clip(x, term.low, term.high)
+    return _FUNCTIONS[term.op](x) if term.op in _FUNCTIONS else None
+
+
+def _evaluate_form(form: Form, base: Term, points: Floats) -> Floats | None:
+    offset = scalar(form.offset)
+    if offset is None:
+        return None
+    total = np.full_like(points, offset)
+    for part in form.parts:
+        factor = scalar(part.factor)
+        value = _evaluate(part.term, base, points) if factor is not None and _in_place(part, form) else None
+        if value is None:
+            return None
+        total = total + factor * value
+    return total
+
+
+def quotient(node: Node, x: Form, y: Form) -> Form | None:
+    """The form of x · y, canonical, when y is one over the length or the deviation of the rows of x."""
+    part = _column(y)
+    if part is None or not isinstance(part.term, Elementwise):
+        return None
+    factor, term = scalar(part.factor), part.term
+    if factor is None:
+        return None
+    if term.op == "pow" and term.power == -1:
+        bound = _column(term.x)
+        if bound is not None and isinstance(bound.term, Elementwise) and bound.term.op == "clip":
+            return _normalised(x, bound, factor, node)
+    if term.op == "pow" and term.power == -0.5:
+        return _normed(x, term.x, factor, node)
+    return None
+
+
+def _column(form: Form) -> Part | None:
+    """The only part, without anything added, of a form that is one number for each row."""
+    if len(form.parts) != 1 or not is_scalar(form.offset, 0):
+        return None
+    part = form.parts[0]
+    rows = np.broadcast_to(np.arange(form.shape[0])[:, None], form.shape)
+    return part if part.term.columns == 1 and np.array_equal(part.index, rows) else None
+
+
+def _normalised(x: Form, bound: Part, factor: float, node: Node) -> Form | None:
+    clip = bound.term
+    assert isinstance(clip, Elementwise)
+    length = _column(clip.x)
+    if length is None or not np.isinf(clip.high) or not is_scalar(bound.factor, 1) or not is_scalar(length.factor, 1):
+        return None
+    root = length.term
+    if not (isinstance(root, Elementwise) and root.op == "pow" and root.power == 0.5):
+        return None
+    squares = _column(root.x)
+    if squares is None or not is_scalar(squares.factor, 1) or not _is_square_of(squares.term, "sum", x):
+        return None
+    return scaled(_normalize(x, clip.low, node), np.array(factor))
+
+
+def _normed(x: Form, y: Form, factor: float, node: Node) -> Form | None:
+    """x / √(y), with y the mean or sum of squares of x, times a number, plus epsilon."""
+    epsilon = scalar(y.offset)
+    part = _column(Form(y.shape, y.parts, np.zeros(())))
+    if part is None or epsilon is None:
+        return None
+    weight = scalar(part.factor)
+    if weight is None or weight <= 0 or not isinstance(part.term, RowReduce):
+        return None
+    if not _is_square_of(part.term, part.term.kind, x):
+        return None
+    columns = x.shape[1]
+    if part.term.kind == "sum":
+        if epsilon == 0 and weight == 1:
+            return scaled(_normalize(x, 0.0, node), np.array(factor))
+        weight *= columns  # of the mean
+    scale = np.array(factor / np.sqrt(weight))
+    source = _centred(x)
+    kind, of = ("layer", source) if source is not None else ("rms", x)
+    term = Norm(rows=x.shape[0], columns=columns, node=node, kind=kind, x=of, epsilon=epsilon / weight)
+    return scaled(view(term, flat(x.shape)), scale)
+
+
+def _normalize(x: Form, epsilon: float, node: Node) -> Form:
+    return view(Normalize(rows=x.shape[0], columns=x.shape[1], node=node, x=x, epsilon=epsilon), flat(x.shape))
+
+
+def _is_square_of(term: Term, kind: str, x: Form) -> bool:
+    """Whether a term is the mean or sum of the squares of the rows of x."""
+    if not isinstance(term, RowReduce) or term.kind != kind:
+        return False
+    square = identity(term.x)
+    return (
+        isinstance(square, Elementwise) and square.op == "pow" and square.power == 2 and equal(square.x, x)
+    )
+
+
+def _centred(x: Form) -> Form | None:
+    """z, when x is z less the mean of its rows."""
+    if len(x.parts) == 1 and isinstance(x.parts[0].term, Affine) and identity(x) is not None:
+        x = x.parts[0].term.x
+    for part in x.parts:
+        if isinstance(part.term, RowReduce) and part.term.kind == "mean" and is_scalar(part.factor, -1):
+            rest = add(x, scaled(Form(x.shape, (part,), np.zeros(())), np.array(-1.0)))
+            if equal(rest, part.term.x):
+                return part.term.x
+    return None
+
+
+def equal(a: Form, b: Form) -> bool:
+    """Whether two forms are the same sum."""
+    if a is b:
+        return True
+    left = add(a, scaled(b, np.array(-1.0)))
+    return a.shape == b.shape and not left.parts and is_scalar(left.offset, 0)
