@@ -132,10 +132,12 @@ class Flow:
             raise Stop(node, str(error), self) from None
 
     def _settled(self, node: Node, name: str, form: Form) -> Form:
-        """A sum or multiple that several nodes read becomes one term."""
-        if form.known or form.plain is not None or self.graph.readers[name] < 2 or not _is_matrix(form):
+        """A sum, a multiple or a part of columns that several nodes read becomes one term."""
+        if form.known or self.graph.readers[name] < 2 or not _is_matrix(form):
             return form
         (x,), layout = canonical(form)
+        if (part := form.plain) is not None and x.shape == (part.term.rows, part.term.columns):
+            return form
         return view(Affine(rows=x.shape[0], columns=x.shape[1], node=node, x=x), layout)
 
 

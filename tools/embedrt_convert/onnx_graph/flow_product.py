@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
-from embedrt_convert.onnx_graph.flow_move import data
+from embedrt_convert.onnx_graph.flow_move import data, reshaped
 from embedrt_convert.onnx_graph.forms import Array, Form, Index, NotUnderstoodError, add, canonical, flat, moved, scaled, view
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.terms import Attention, Linear, Scores, Softmax
@@ -40,6 +41,40 @@ def _gemm(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     if len(inputs) > 2 and inputs[2] is not None:
         made = add(made, scaled(data(inputs, 2), np.array(float(node.attributes.get("beta", 1.0)))))
     return [made]
+
+
+@handles("Einsum")
+def _einsum(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    equation = node.attributes["equation"].decode().replace(" ", "")
+    operands, _, out = equation.partition("->")
+    labels = operands.split(",")
+    if len(labels) != 2 or "..." in equation or not out or any(len(set(each)) != len(each) for each in labels):
+        raise NotUnderstoodError(f"the equation {equation}")
+    left, right = labels
+    a, b = data(inputs), data(inputs, 1)
+    extents = {**dict(zip(left, a.shape, strict=True)), **dict(zip(right, b.shape, strict=True))}
+    groups = [label for label in out if label in left and label in right]
+    summed = [label for label in left if label in right and label not in out]
+    rows = [label for label in left if label not in right]
+    columns = [label for label in right if label not in left]
+    if set(out) != {*groups, *rows, *columns}:
+        raise NotUnderstoodError(f"the equation {equation}")
+
+    def arranged(form: Form, labels: str, *order: list[str]) -> Form:
+        turned = moved(form, lambda values: values.transpose([labels.index(each) for axis in order for each in axis]))
+        sizes = [extents[each] for each in groups] + [math.prod(extents[each] for each in axis) for axis in order[1:]]
+        return reshaped(turned, sizes)
+
+    a, b = arranged(a, left, groups, rows, summed), arranged(b, right, groups, summed, columns)
+    if b.known and math.prod(extents[each] for each in groups) == 1:
+        made = linear(node, a, b.numbers().reshape(b.shape[-2:]))
+    elif a.known and math.prod(extents[each] for each in groups) == 1:
+        made = _swapped(linear(node, _swapped(b), a.numbers().reshape(a.shape[-2:]).T))
+    else:
+        made = product(node, a, b)
+    order = [*groups, *rows, *columns]
+    whole = reshaped(made, [extents[each] for each in order])
+    return [moved(whole, lambda values: values.transpose([order.index(each) for each in out]))]
 
 
 def _swapped(form: Form) -> Form:

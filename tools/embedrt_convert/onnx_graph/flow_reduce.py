@@ -60,7 +60,7 @@ def reduced(node: Node, kind: str, x: Form, axes: list[int], *, keep: bool) -> F
     # [what is kept, what is reduced] -> the rows and columns of the matrix.
     flatter = layout.transpose(kept + gone).reshape(int(np.prod([x.shape[axis] for axis in kept])), -1)
     row, column = flatter // columns, flatter % columns
-    if kind in ("mean", "sum") and _covers(column, columns) and np.all(row == row[:, :1]):
+    if kind in ("mean", "sum", "max") and _covers(column, columns) and np.all(row == row[:, :1]):
         return view(row_reduce(node, kind, matrix), row[:, 0].reshape(shape))
     if np.all(column == column[:, :1]) and np.all(np.sort(row, axis=1) == np.sort(row[0])):
         first = int(row.min())

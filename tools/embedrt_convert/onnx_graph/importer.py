@@ -37,6 +37,9 @@ with extra("onnx"):
 
 _SHORT = 11  # tokens of the short trial: no extent of a model is likely to be the same
 
+# What is done with token ids to find padding or the end of a text.
+_FOLLOWED = ("Equal", "Cast", "ArgMax", "Not", "Identity", "Reshape", "Flatten", "Unsqueeze", "Squeeze")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -151,14 +154,18 @@ def _tokens(graph: Graph, known: Mapping[str, str], ids: str, length: int) -> ND
     rows = _vocabulary(graph, ids)
     special: set[int] = set()
     last = None
-    of_ids = {ids}
+    compared: dict[str, int | None] = {ids: None}  # values that are made of ids -> what they were compared with
     for node in graph.nodes:
-        if any(name in of_ids for name in node.inputs) and node.op in ("Equal", "Cast", "ArgMax", "Not", "Identity"):
-            of_ids.update(node.outputs)
-            if node.op == "Equal":
-                special.update(int(graph.constant(n).flat[0]) for n in node.inputs if graph.is_constant(n))
-            if node.op == "ArgMax":
-                last = max(special, default=rows - 1)
+        source = next((name for name in node.inputs if name in compared), None)
+        if source is None or node.op not in _FOLLOWED:
+            continue
+        constants = [int(graph.constant(name).flat[0]) for name in node.inputs if graph.is_constant(name)]
+        number = constants[0] if node.op == "Equal" and constants else compared[source]
+        if number is not None:
+            special.add(number)
+        if node.op == "ArgMax":  # of the id that ends a text, or of the greatest one
+            last = rows - 1 if number is None else number
+        compared.update(dict.fromkeys(node.outputs, number))
     ordinary = [token for token in range(rows // 8, rows) if token not in special and token != last]
     values = np.resize(np.array(ordinary, np.int64)[np.random.default_rng(0).permutation(len(ordinary))], length)
     if last is not None:

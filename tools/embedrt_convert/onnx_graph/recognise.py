@@ -6,20 +6,22 @@ to be listed. Norms are recognised by what is divided by what.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import Form, Part, add, flat, is_scalar, scalar, scaled, view
+from embedrt_convert.onnx_graph.forms import ONE, Form, Part, add, flat, is_scalar, scalar, scaled, view
 from embedrt_convert.onnx_graph.graph import Node
-from embedrt_convert.onnx_graph.terms import Activation, Affine, Elementwise, Norm, Normalize, RowReduce, Term
+from embedrt_convert.onnx_graph.terms import Activation, Affine, Elementwise, Norm, Normalize, RowReduce, Softmax, Term
 from embedrt_convert.reference_types import ACTIVATIONS, erf
 
 Floats = NDArray[np.float64]
 
 # Where functions are compared; none of the points is a corner of one.
 _POINTS = np.concatenate([np.linspace(-9.03, 9.01, 181), np.linspace(-0.43, 0.41, 41)])
-# Constants of an exported function are float32, and so are sums of them.
-_TOLERANCE = 2e-6
+# Of the greatest value. Constants of an exported function may be float16; the two kinds of GELU differ by 5e-5.
+_TOLERANCE = 1e-5
 
 _FUNCTIONS = {
     "erf": erf,
@@ -54,7 +56,8 @@ def activation(node: Node, made: Elementwise) -> Form | None:
             factor = values[-50] / expected[-50]
             if kind != "none" and factor != 0 and np.isfinite(factor):
                 error = np.abs(values - factor * expected).max() / np.abs(factor * expected).max()
-                if error < _TOLERANCE:
+                # A bound just above 0 is no relu: it guards a division.
+                if error < _TOLERANCE and not np.any(values[expected == 0]):
                     return scaled(activated(node, kind, view(base, flat((base.rows, base.columns)))), np.array(factor))
     return None
 
@@ -122,13 +125,20 @@ def _evaluate_form(form: Form, base: Term, points: Floats) -> Floats | None:
 
 
 def quotient(node: Node, x: Form, y: Form) -> Form | None:
-    """The form of x · y, canonical, when y is one over the length or the deviation of the rows of x."""
+    """The form of x · y, canonical, when y is one over the length, the deviation or the sum of the rows of x."""
     part = _column(y)
     if part is None or not isinstance(part.term, Elementwise):
         return None
     factor, term = scalar(part.factor), part.term
     if factor is None:
         return None
+    if len(x.parts) == 1 and is_scalar(x.offset, 0) and not is_scalar(x.parts[0].factor, 1):
+        # A weight of the columns may come before the division.
+        weight = x.parts[0].factor
+        found = quotient(node, Form(x.shape, (replace(x.parts[0], factor=ONE),), x.offset), y)
+        return None if found is None else scaled(found, weight)
+    if term.op == "pow" and term.power == -1 and (softmax := _softmax(node, x, term.x)) is not None:
+        return scaled(softmax, np.array(factor))
     if term.op == "pow" and term.power == -1:
         bound = _column(term.x)
         if bound is not None and isinstance(bound.term, Elementwise) and bound.term.op == "clip":
@@ -136,6 +146,22 @@ def quotient(node: Node, x: Form, y: Form) -> Form | None:
     if term.op == "pow" and term.power == -0.5:
         return _normed(x, term.x, factor, node)
     return None
+
+
+def _softmax(node: Node, x: Form, total: Form) -> Form | None:
+    """Exponentials over their sum: the scores may have lost a number for each row before, their greatest."""
+    exponential, part = identity(x), _column(total)
+    if not isinstance(exponential, Elementwise) or exponential.op != "exp" or part is None:
+        return None
+    if not isinstance(part.term, RowReduce) or part.term.kind != "sum" or not is_scalar(part.factor, 1):
+        return None
+    if identity(part.term.x) is not exponential:
+        return None
+    scores = exponential.x
+    kept = tuple(each for each in scores.parts if not isinstance(each.term, RowReduce))
+    rows, columns = x.shape
+    term = Softmax(rows=rows, columns=columns, node=node, x=Form(scores.shape, kept, scores.offset))
+    return view(term, flat(x.shape))
 
 
 def _column(form: Form) -> Part | None:

@@ -108,7 +108,7 @@ class Activation(Term):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RowReduce(Term):
-    """Mean or sum of the columns of each row of x [rows, n]; it has one column."""
+    """Mean, sum or greatest of the columns of each row of x [rows, n]; it has one column."""
 
     kind: str
     x: Form
