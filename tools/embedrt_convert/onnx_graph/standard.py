@@ -1,0 +1,76 @@
+"""Any encoder's graph as a standard one: plain ONNX operators on float32, constants folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import onnx.inliner
+
+from embedrt_convert.errors import ConversionError
+from embedrt_convert.onnx_graph.dequantise import dequantise
+from embedrt_convert.onnx_graph.edit import described
+from embedrt_convert.onnx_graph.precision import to_single
+from embedrt_convert.onnx_graph.simplify import simplified
+
+
+@dataclass(frozen=True)
+class Standard:
+    model: onnx.ModelProto  # one that onnxruntime runs
+    notes: tuple[str, ...]  # what was taken back, in words
+
+
+def standard(model: onnx.ModelProto) -> Standard:
+    """The standard form of a model that `read` gave. `model` is taken over: it is not to be used afterwards.
+
+    The result computes what `model` computes, in float32 and without the rounding of quantised activations.
+    Raises ConversionError.
+    """
+    notes: list[str] = []
+    if model.functions:
+        model = _inlined(model)
+    _drop_weights_from_inputs(model)
+    if to_single(model):
+        notes.append("half precision was taken to float32")
+    notes.extend(dequantise(model))
+    model, expanded = _expanded(model)
+    notes.extend(expanded)
+    model = simplified(model)
+    _check(model)
+    return Standard(model, tuple(notes))
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Functions of the model's own, which exporters write for modules, put where they are called."""
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise ConversionError(f"the functions of the graph cannot be put where they are called: {error}") from None
+
+
+def _drop_weights_from_inputs(model: onnx.ModelProto) -> None:
+    """Old files list weights as inputs, too, so that a caller may replace them: nothing would be folded."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = model.graph.input
+    for index in reversed(range(len(inputs))):
+        if inputs[index].name in weights:
+            del inputs[index]
+
+
+def _expanded(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    try:
+        from embedrt_convert.onnx_graph import fused
+    except ImportError:
+        return model, ()
+    expanded, notes = fused.expand(model)
+    return expanded, tuple(notes)
+
+
+def _check(model: onnx.ModelProto) -> None:
+    """Graphs inside a node are code that runs or does not: what is left of them was not decided by constants."""
+    for node in model.graph.node:
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ConversionError(
+                f"{described(node)} runs one graph or another as the data decide: only a fixed sequence of steps "
+                "can be converted. Export the model without control flow"
+            )
