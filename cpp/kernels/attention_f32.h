@@ -2,6 +2,7 @@
 // written.
 #pragma once
 
+#include "kernels/attention_keys.h"
 #include "kernels/math.h"
 #include "kernels/rows.h"
 
@@ -21,31 +22,30 @@ struct AttentionF32Layout {
 };
 
 template <class V>
-size_t attention_f32_scratch(size_t tokens, size_t head_dim) noexcept {
+size_t attention_f32_scratch(size_t tokens, size_t head_dim, size_t) noexcept {
   return AttentionF32Layout(tokens, head_dim).total;
 }
 
-// One query's scores → numerators, zeros after them to the end of their last vector. Returns their sum, NaN when a
-// score is not finite: max alone would pass it over.
+// One query's scores → numerators, zeros around them in their first and their last vector. Returns their sum, NaN when
+// a score is not finite: max alone would pass it over.
 template <class V>
-float softmax_f32(float* scores, size_t count) {
+float softmax_f32(float* scores, Keys keys) {
   using F = typename V::F;
   const F lowest = V::set1(-3.0e38f), none = V::set1(0.0f);
   F most = lowest, bad = none;
-  each_vector(count, [&](size_t j, int lanes) {
-    F s = V::load(scores + j);
-    if (lanes < 16) s = V::first(s, lanes, lowest);
+  const size_t first = keys.first / 16 * 16;
+  for (size_t j = first; j < keys.last; j += 16) {
+    const F s = only_seen<V>(V::load(scores + j), j, keys, lowest);
     most = V::max(s, most);
     bad = V::fma(s, none, bad);
-  });
+  }
   const F top = V::set1(V::reduce_max(most));
   F sums = none;
-  each_vector(count, [&](size_t j, int lanes) {
-    F p = Math<V>::exp(V::sub(V::load(scores + j), top));
-    if (lanes < 16) p = V::first(p, lanes, none);
+  for (size_t j = first; j < keys.last; j += 16) {
+    const F p = only_seen<V>(Math<V>::exp(V::sub(V::load(scores + j), top)), j, keys, none);
     V::store(scores + j, p);
     sums = V::add(sums, p);
-  });
+  }
   return V::reduce_add(sums) + V::reduce_add(bad);
 }
 
@@ -72,21 +72,22 @@ void attention_f32(const AttentionArgs& args) noexcept {
     const float* q = args.qkv + head * args.head_dim;
     const float* k = q + width;
     const float* v = k + width;
+    const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
     for (size_t j = 0; j < at.key_stride; ++j)
       for (size_t c = 0; c < args.head_dim; ++c)
         keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
     for (size_t i = 0; i < args.tokens; ++i) {
       const float* query = q + i * args.qkv_stride;
-      const size_t seen = args.causal ? i + 1 : args.tokens;
-      for (size_t j = 0; j < seen; j += 16) {
+      const Keys seen = keys_seen(args, i, 1);
+      for (size_t j = seen.first / 16 * 16; j < seen.last; j += 16) {
         F s = V::set1(0.0f);
         for (size_t c = 0; c < args.head_dim; ++c)
           s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
-        V::store(scores + j, V::mul(s, scale));
+        V::store(scores + j, bias ? V::fma(s, scale, V::load(bias + j - i)) : V::mul(s, scale));
       }
       const float sum = softmax_f32<V>(scores, seen);
-      weigh_values<V>(scores, sum, v, args.qkv_stride, seen, args.head_dim,
-                      args.out + i * args.out_stride + head * args.head_dim);
+      weigh_values<V>(scores + seen.first, sum, v + seen.first * args.qkv_stride, args.qkv_stride,
+                      seen.last - seen.first, args.head_dim, args.out + i * args.out_stride + head * args.head_dim);
     }
   }
 }

@@ -5,6 +5,7 @@
 // layers.
 #pragma once
 
+#include "kernels/attention_keys.h"
 #include "kernels/math.h"
 #include "kernels/quantize.h"
 #include "kernels/rows.h"
@@ -16,30 +17,38 @@ namespace {
 // Scores of a tile of queries, which should stay in the first-level cache.
 constexpr size_t kTileScores = 8192;
 
+// The most keys that a tile of `rows` queries sees, counted from the panel of the first.
+constexpr size_t tile_keys(size_t tokens, size_t window, size_t rows) {
+  const size_t most = rows + 2 * window + 15;
+  return window > 0 && most < tokens ? most : tokens;
+}
+
 // Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long.
 template <class Isa>
-size_t query_rows(size_t tokens) {
+size_t query_rows(size_t tokens, size_t window) {
   size_t rows = Isa::kRows;
-  while (rows > 16 && rows * tokens > kTileScores) rows -= 16;
+  while (rows > 16 && rows * tile_keys(tokens, window, rows) > kTileScores) rows -= 16;
   return rows;
 }
 
 // Where the pieces lie in the scratch. Every piece is padded so that the dot may read 1,024 bytes past its weights.
 struct AttentionI8Layout {
+  size_t key_panels;
   size_t key_stride;    // bytes of one panel of 16 keys
   size_t value_stride;  // bytes of one panel of 16 columns of v
   size_t score_stride;  // floats
   size_t plane_stride;  // bytes of a row of hi or lo
   size_t query_stride;  // bytes of a quantised query
   size_t out_stride;    // int32 of a row of p·v
-  size_t keys, values, shift, key_scale, bias, value_scale, mean, query, query_scale, scores, planes, out, total;
+  size_t keys, values, shift, key_scale, offset, value_scale, mean, query, query_scale, scores, planes, out, total;
 
-  AttentionI8Layout(size_t tokens, size_t head_dim, size_t rows) {
-    const size_t panels = round_up(tokens, 16) / 16, columns = round_up(head_dim, 16);
+  AttentionI8Layout(size_t tokens, size_t head_dim, size_t window, size_t rows) {
+    const size_t columns = round_up(head_dim, 16), keys_of_tile = tile_keys(tokens, window, rows);
+    key_panels = round_up(tokens, 16) / 16;
     key_stride = round_up(head_dim, 4) * 16;
     value_stride = round_up(tokens, 4) * 16;
-    score_stride = panels * 16;
-    plane_stride = round_up(tokens, 64);
+    score_stride = round_up(keys_of_tile, 16);
+    plane_stride = round_up(keys_of_tile, 64);
     query_stride = round_up(head_dim, 64);
     out_stride = columns;
     size_t at = 0;
@@ -48,11 +57,11 @@ struct AttentionI8Layout {
       at += round_up(bytes, 64);
       return here;
     };
-    keys = place(panels * key_stride + 1024);
+    keys = place(key_panels * key_stride + 1024);
     values = place(columns / 16 * value_stride + 1024);
-    shift = place(panels * 16 * 16 * sizeof(int32_t));
-    key_scale = place(panels * 16 * sizeof(float));
-    bias = place(panels * 16 * sizeof(float));
+    shift = place(key_panels * 16 * 16 * sizeof(int32_t));
+    key_scale = place(key_panels * 16 * sizeof(float));
+    offset = place(key_panels * 16 * sizeof(float));
     value_scale = place(columns * sizeof(float));
     mean = place(columns * sizeof(float));
     query = place(round_up(rows, 16) * query_stride);
@@ -78,7 +87,10 @@ struct AttentionI8 {
   char* const base;
 
   explicit AttentionI8(const AttentionArgs& a)
-      : args(a), rows(query_rows<Isa>(a.tokens)), at(a.tokens, a.head_dim, rows), base(static_cast<char*>(a.scratch)) {}
+      : args(a),
+        rows(query_rows<Isa>(a.tokens, a.window)),
+        at(a.tokens, a.head_dim, a.window, rows),
+        base(static_cast<char*>(a.scratch)) {}
 
   template <class T>
   T* piece(size_t offset) const {
@@ -112,7 +124,7 @@ struct AttentionI8 {
   }
 
   // Mean of the keys in row order, then keys less their mean, quantised by row, into panels of sixteen keys. Columns
-  // past the last are packed as they come: the queries are zero there. `bias` takes back what the queries' offset of
+  // past the last are packed as they come: the queries are zero there. `offset` takes back what the queries' offset of
   // 128 adds to a score, 128 · Σ k8, found by the same dot.
   void pack_keys(const float* k) const {
     float* mean = piece<float>(at.mean);
@@ -142,13 +154,13 @@ struct AttentionI8 {
     uint8_t* ones = piece<uint8_t>(at.query);
     for (size_t c = 0; c < at.query_stride; ++c) ones[c] = c < args.head_dim ? 128 : 0;
     const int32_t* shift = piece<int32_t>(at.shift);
-    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.score_stride / 16,
-             piece<int32_t>(at.shift), at.score_stride);
+    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.key_panels,
+             piece<int32_t>(at.shift), at.key_panels * 16);
     const F base2 = V::set1(args.scale * kLog2E), none = V::set1(0.0f);
     for (size_t j = 0; j < args.tokens; j += 16) {
       const F factor = V::mul(V::load(piece<float>(at.key_scale) + j), base2);
       V::store(piece<float>(at.key_scale) + j, factor);
-      V::store(piece<float>(at.bias) + j, V::sub(none, V::mul(V::to_float(V::load_int(shift + j)), factor)));
+      V::store(piece<float>(at.offset) + j, V::sub(none, V::mul(V::to_float(V::load_int(shift + j)), factor)));
     }
   }
 
@@ -178,24 +190,34 @@ struct AttentionI8 {
     }
   }
 
-  // Integer scores of N queries that see `seen` keys, [N, score_stride] at `acc` → their planes of bytes, a hi and a lo
-  // row for each, and sum[i] = Σp. `factor` has the queries' scales. Queries side by side hide the latency of a row's
-  // reductions.
-  template <int N>
-  void softmax_rows(int32_t* acc, size_t seen, const float* factor, uint8_t* planes, float* sum) const {
-    const float* key_scale = piece<float>(at.key_scale);
-    const float* bias = piece<float>(at.bias);
+  // Integer scores of N queries, [N, score_stride] at `acc`, from key `low` on → their planes of bytes, a hi and a lo
+  // row for each, and sum[i] = Σp. They see the keys `seen`, counted from `low`; several queries see the keys from
+  // `low` on. `factor` has the queries' scales, `bias` the first query's bias of key `low`. Queries side by side hide
+  // the latency of a row's reductions.
+  template <int N, bool biased>
+  void softmax_rows(int32_t* acc, size_t low, Keys seen, const float* factor, const float* bias, uint8_t* planes,
+                    float* sum) const {
+    const float* key_scale = piece<float>(at.key_scale) + low;
+    const float* offset = piece<float>(at.offset) + low;
     float* scores = reinterpret_cast<float*>(acc);
-    const F lowest = V::set1(-3.0e38f);
-    F most[N];
-    for (int r = 0; r < N; ++r) most[r] = lowest;
-    each_vector(seen, [&](size_t j, int lanes) {
-      const F scale = V::load(key_scale + j), shift = V::load(bias + j);
+    const F lowest = V::set1(-3.0e38f), none = V::set1(0.0f);
+    F most[N], bad[N];
+    for (int r = 0; r < N; ++r) {
+      most[r] = lowest;
+      bad[r] = none;
+    }
+    const size_t start = seen.first / 16 * 16;
+    each_vector(seen.last - start, [&](size_t vector, int lanes) {
+      const size_t j = start + vector;
+      const F scale = V::load(key_scale + j), shift = V::load(offset + j);
       for (int r = 0; r < N; ++r) {
-        const size_t place = static_cast<size_t>(r) * at.score_stride + j;
+        const size_t row = static_cast<size_t>(r), place = row * at.score_stride + j;
         F s = V::fma(V::to_float(V::load_int(acc + place)), scale, shift);
+        if constexpr (biased) s = V::fma(V::load(bias + j - row), V::set1(kLog2E), V::mul(s, V::set1(factor[row])));
+        if (N == 1 && j < seen.first) s = V::first(lowest, static_cast<int>(seen.first - j), s);
         if (lanes < 16) s = V::first(s, lanes, lowest);
         most[r] = V::max(s, most[r]);
+        if constexpr (biased) bad[r] = V::fma(s, none, bad[r]);
         V::store(scores + place, s);
       }
     });
@@ -207,7 +229,7 @@ struct AttentionI8 {
     }
     I sums[N];
     for (int r = 0; r < N; ++r)
-      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, seen, top[r], factor[r],
+      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, seen, top[r], biased ? 1.0f : factor[r],
                            planes + static_cast<size_t>(2 * r) * at.plane_stride);
     uint32_t totals[N];
     if constexpr (N == 4) {
@@ -216,8 +238,8 @@ struct AttentionI8 {
       for (int r = 0; r < N; ++r) totals[r] = V::reduce_add_int(sums[r]);
     }
     for (int r = 0; r < N; ++r) {
-      // NaN when the greatest score is not finite.
-      const float greatest = top[r] * factor[r];
+      // NaN when the greatest score is not finite, or a biased one: a bias may be anything.
+      const float greatest = biased ? V::reduce_add(bad[r]) : top[r] * factor[r];
       sum[r] = static_cast<float>(totals[r]) + (greatest - greatest);
     }
   }
@@ -225,7 +247,7 @@ struct AttentionI8 {
   // p = exp2((score − top) · scale) in 16 bits, its high bytes to `hi`, its low ones to the row after it. Returns their
   // sums by lanes. The exponent is one fma with a constant a little above top · scale: rounding must not take it above
   // 0, and what it is too low by cancels in the quotient.
-  I numerators(const float* scores, size_t seen, float top, float factor, uint8_t* hi) const {
+  I numerators(const float* scores, Keys seen, float top, float factor, uint8_t* hi) const {
     uint8_t* lo = hi + at.plane_stride;
     const float product = top * factor, size = product < 0.0f ? -product : product;
     const F scale = V::set1(factor), most = V::set1(-(product + size * 0x1p-22f));
@@ -236,27 +258,29 @@ struct AttentionI8 {
       V::store_bytes(hi + j, V::template shift_right<8>(p));
       V::store_bytes(lo + j, p);
     };
+    // Keys that are not seen count nothing, whatever the scale.
+    const auto edge = [&](size_t j) {
+      store(j, Math<V>::exp2_16_bits(only_seen<V>(exponents(j), j, seen, V::set1(-64.0f))));
+    };
     size_t j = 0;
-    for (; j + 64 <= seen; j += 64) {
+    for (; j + 16 <= seen.first; j += 16) store(j, V::set1_int(0));
+    for (; j < seen.first; j += 16) edge(j);
+    for (; j + 64 <= seen.last; j += 64) {
       using W = Wide<V, 4>;
       const auto p = Math<W>::exp2_16_bits(W::make([&](int i) { return exponents(j + 16 * static_cast<size_t>(i)); }));
       sums = V::add_int(sums, V::add_int(V::add_int(p.v[0], p.v[1]), V::add_int(p.v[2], p.v[3])));
       V::store_planes(hi + j, lo + j, p.v);
     }
-    for (; j + 16 <= seen; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
-    if (j < seen) {
-      // Keys that are not there count nothing, whatever the scale.
-      const int lanes = static_cast<int>(seen - j);
-      store(j, Math<V>::exp2_16_bits(V::first(exponents(j), lanes, V::set1(-64.0f))));
-      j += 16;
-    }
+    for (; j + 16 <= seen.last; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
+    for (; j < seen.last; j += 16) edge(j);
     for (; j < at.plane_stride; j += 16) store(j, V::set1_int(0));
     return sums;
   }
 
-  // Queries first … first + count − 1, which are at `q`. `limit`: score_limit().
-  void queries(const float* q, size_t first, size_t count, float limit, float* out) const {
-    const size_t keys = args.causal ? first + count : args.tokens;  // that any of them sees
+  // Queries first … first + count − 1, which are at `q`. `bias`: the head's, or null. `limit`: score_limit().
+  void queries(const float* q, size_t first, size_t count, const float* bias, float limit, float* out) const {
+    const Keys seen = keys_seen(args, first, count);
+    const size_t low = seen.first / 16 * 16, keys = seen.last - low;  // a panel's first key, and how many from there on
     uint8_t* query = piece<uint8_t>(at.query);
     float* scale = piece<float>(at.query_scale);
     for (size_t i = 0; i < count; i += 16) {
@@ -275,13 +299,20 @@ struct AttentionI8 {
       }
     }
     int32_t* acc = piece<int32_t>(at.scores);
-    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys), at.key_stride, args.head_dim,
-             round_up(keys, 16) / 16, acc, at.score_stride);
+    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys) + low / 16 * at.key_stride, at.key_stride,
+             args.head_dim, round_up(keys, 16) / 16, acc, at.score_stride);
     // Each query's planes one after the other: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
-    const auto softmax = [&]<int N>(size_t i, size_t seen) {
+    const auto softmax = [&]<int N>(size_t i) {
+      const Keys all = keys_seen(args, first + i, N), row{all.first - low, all.last - low};
+      int32_t* from = acc + i * at.score_stride;
+      uint8_t* to = planes + 2 * i * at.plane_stride;
       float sum[N];
-      softmax_rows<N>(acc + i * at.score_stride, seen, scale + i, planes + 2 * i * at.plane_stride, sum);
+      if (bias) {
+        softmax_rows<N, true>(from, low, row, scale + i, bias + low - (first + i), to, sum);
+      } else {
+        softmax_rows<N, false>(from, low, row, scale + i, nullptr, to, sum);
+      }
       for (int r = 0; r < N; ++r) {
         // A query or a key that is not finite, or so large that a score is not, makes the whole row NaN.
         float& x = scale[i + static_cast<size_t>(r)];
@@ -291,13 +322,13 @@ struct AttentionI8 {
     };
     constexpr int N = V::kSideBySide;
     size_t row = 0;
-    if (!args.causal)
-      for (; row + N <= count; row += N) softmax.template operator()<N>(row, keys);
-    for (; row < count; ++row) softmax.template operator()<1>(row, args.causal ? first + row + 1 : keys);
+    if (!args.causal && args.window == 0)
+      for (; row + N <= count; row += N) softmax.template operator()<N>(row);
+    for (; row < count; ++row) softmax.template operator()<1>(row);
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
-    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values), at.value_stride, keys, at.out_stride / 16,
-             product, at.out_stride);
+    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values) + low * 16, at.value_stride, keys,
+             at.out_stride / 16, product, at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
       const F inverse = V::set1(scale[i]);
@@ -311,8 +342,8 @@ struct AttentionI8 {
     }
   }
 
-  // Above the size of every score and bias before the query's scale, all integers being below 2^24; not finite when a
-  // scale is not, or when a bias could overflow, which would hide its key.
+  // Above the size of every score and offset before the query's scale, all integers being below 2^24; not finite when a
+  // scale is not, or when an offset could overflow, which would hide its key.
   float score_limit() const {
     const float* scale = piece<float>(at.key_scale);
     F most = V::set1(0.0f), bad = most;
@@ -330,10 +361,11 @@ struct AttentionI8 {
       const float* q = args.qkv + head * args.head_dim;
       pack_keys(q + width);
       const float limit = score_limit();
+      const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
       pack_values(q + 2 * width);
       for (size_t i = 0; i < args.tokens; i += rows) {
         const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
-        queries(q + i * args.qkv_stride, i, count, limit, args.out + i * args.out_stride + head * args.head_dim);
+        queries(q + i * args.qkv_stride, i, count, bias, limit, args.out + i * args.out_stride + head * args.head_dim);
       }
     }
     Isa::end();
@@ -342,11 +374,12 @@ struct AttentionI8 {
 
 // Enough for any segment of at most `tokens`: a shorter one may have more queries in a tile.
 template <class Isa>
-size_t attention_i8_scratch(size_t tokens, size_t head_dim) noexcept {
-  size_t most = AttentionI8Layout(tokens, head_dim, query_rows<Isa>(tokens)).total;
+size_t attention_i8_scratch(size_t tokens, size_t head_dim, size_t window) noexcept {
+  size_t most = 0;
   for (size_t rows = 16; rows <= Isa::kRows; rows += 16) {
-    const size_t longest = kTileScores / rows < tokens ? kTileScores / rows : tokens;
-    const size_t total = AttentionI8Layout(longest, head_dim, rows).total;
+    const bool always = rows == 16 || rows * tile_keys(tokens, window, rows) <= kTileScores;
+    const size_t longest = always || kTileScores / rows > tokens ? tokens : kTileScores / rows;
+    const size_t total = AttentionI8Layout(longest, head_dim, window, rows).total;
     most = total > most ? total : most;
   }
   return most;

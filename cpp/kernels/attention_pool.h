@@ -33,7 +33,7 @@ void attention_pool(const AttentionPoolArgs& args) noexcept {
                                        args.head_dim);
       V::store(scores + j, V::mul(s, V::set1(args.scale)));
     }
-    const float sum = softmax_f32<V>(scores, args.tokens);
+    const float sum = softmax_f32<V>(scores, {0, args.tokens});
     weigh_values<V>(scores, sum, k + width, args.kv_stride, args.tokens, args.head_dim,
                     args.out + head * args.head_dim);
   }

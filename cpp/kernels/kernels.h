@@ -119,6 +119,9 @@ struct AddArgs {
 };
 
 // One segment: qkv is [tokens, 3 · heads · head_dim], out [tokens, heads · head_dim].
+//
+// `bias`, or null, has the first head's bias of (query i, key j) at bias[j − i], the next head's `bias_stride` floats
+// further. Whole vectors are read from any key on: up to fifteen floats past that of the first query and the last key.
 struct AttentionArgs {
   const float* qkv;
   size_t qkv_stride;
@@ -126,9 +129,12 @@ struct AttentionArgs {
   size_t heads, head_dim;
   float scale;
   bool causal = false;  // row i sees the keys 0 … i only
+  size_t window = 0;    // row i sees the keys i − window … i + window only; 0: all
+  const float* bias = nullptr;
+  size_t bias_stride = 0;
   float* out;
   size_t out_stride;
-  void* scratch;  // attention_*_scratch(tokens, head_dim) bytes, aligned to 64
+  void* scratch;  // attention_*_scratch(tokens, head_dim, window) bytes, aligned to 64
 };
 
 struct PoolArgs {
@@ -363,9 +369,9 @@ struct Kernels {
   void (*lookup)(const LookupArgs&) noexcept;
   void (*add)(const AddArgs&) noexcept;
   // Bytes that suffice for `tokens` tokens and for any smaller number.
-  size_t (*attention_i8_scratch)(size_t tokens, size_t head_dim) noexcept;
+  size_t (*attention_i8_scratch)(size_t tokens, size_t head_dim, size_t window) noexcept;
   void (*attention_i8)(const AttentionArgs&) noexcept;
-  size_t (*attention_f32_scratch)(size_t tokens, size_t head_dim) noexcept;
+  size_t (*attention_f32_scratch)(size_t tokens, size_t head_dim, size_t window) noexcept;
   void (*attention_f32)(const AttentionArgs&) noexcept;
   void (*pool)(const PoolArgs&) noexcept;
   void (*normalize)(const NormalizeArgs&) noexcept;

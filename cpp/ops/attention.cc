@@ -1,4 +1,4 @@
-// attention: softmax(q · kᵀ · scale) · v over the rows of each segment, for each head.
+// attention: softmax(q · kᵀ · scale + bias) · v over the rows of each segment, for each head.
 #include <algorithm>
 #include <cstring>
 
@@ -9,15 +9,18 @@
 namespace embedrt {
 namespace {
 
-enum : size_t { kHeads, kScale, kPrecision, kMask };
+enum : size_t { kHeads, kScale, kPrecision, kMask, kWindow };
+enum : size_t { kBias };
 enum : uint32_t { kInt8, kFloat32 };
 enum : uint32_t { kNone, kCausal };
 
+constexpr std::string_view kRoles[] = {"bias"};
 constexpr Attribute kAttributes[] = {
     {"heads", Attribute::Type::u32, 1},
     {"scale", Attribute::Type::f32, 0x3f800000},  // 1
     {"precision", Attribute::Type::choice, kInt8, "int8|float32"},
     {"mask", Attribute::Type::choice, kNone, "none|causal"},
+    {"window", Attribute::Type::u32, 0},  // keys that a row sees on each side of it; 0: all
 };
 
 size_t head_dim(const Instruction& instruction) {
@@ -42,6 +45,13 @@ size_t keys(const Instruction& instruction, const ProgramLimits& limits) {
   return qkv.image ? qkv.item_rows() : limits.max_tokens;
 }
 
+// The most keys that a row sees.
+uint64_t keys_of_row(const Instruction& instruction, const ProgramLimits& limits) {
+  const uint64_t all = keys(instruction, limits), window = instruction.words[kWindow];
+  const uint64_t sides = instruction.words[kMask] == kCausal ? 1 : 2;
+  return window > 0 ? std::min(all, sides * window + 1) : all;
+}
+
 ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
   const ValueType qkv = require_value(instruction, 0);
   require(qkv.kind == ValueKind::rows || qkv.kind == ValueKind::grid, "the input has one row for each item");
@@ -52,6 +62,9 @@ ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
           "heads of " + std::to_string(head_dim(instruction)) + " columns, at most " + std::to_string(kMostHeadDim));
   require(keys(instruction, limits) <= kMostKeys, "items of " + std::to_string(keys(instruction, limits)) +
                                                       " rows, attention takes at most " + std::to_string(kMostKeys));
+  if (instruction.tensors[kBias])
+    require_tensor(instruction, kBias, Layout::matrix_f32, heads,
+                   2 * static_cast<uint32_t>(keys(instruction, limits)) - 1);
   return qkv.with_columns(qkv.columns / 3);
 }
 
@@ -84,7 +97,8 @@ size_t scratch(const Kernels& kernels, const Instruction& instruction, const Ins
                size_t longest) {
   const auto kernel =
       instruction.words[kPrecision] == kFloat32 ? kernels.attention_f32_scratch : kernels.attention_i8_scratch;
-  return HeadsTile::most_bytes(instruction, tile_rows(rows, longest)) + kernel(longest, head_dim(instruction));
+  return HeadsTile::most_bytes(instruction, tile_rows(rows, longest)) +
+         kernel(longest, head_dim(instruction), instruction.words[kWindow]);
 }
 
 // Items from and to, half open.
@@ -102,11 +116,15 @@ std::vector<Items> group_items(std::span<const size_t> starts) {
   return groups;
 }
 
-// `heads` heads of some items. Rows of qkv and out are those of the items.
-void run_heads(const RunContext& context, const Instruction& instruction, Items items, const View& qkv, size_t heads,
-               std::byte* scratch, float* out) {
+// Heads head … head + heads − 1 of some items. Rows of qkv and out are those of the items.
+void run_heads(const RunContext& context, const Instruction& instruction, Items items, const View& qkv, size_t head,
+               size_t heads, std::byte* scratch, float* out) {
   const auto kernel =
       instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
+  const Tensor* table = instruction.tensors[kBias];
+  const size_t bias_stride = table ? round_up(table->columns, 16) : 0;
+  // That of a query and the key in the same row stands in the middle.
+  const float* bias = table ? table->as<float>() + head * bias_stride + table->columns / 2 : nullptr;
   for (size_t item = items.first; item < items.last; ++item) {
     const size_t first = context.starts[item] - context.starts[items.first];
     const size_t tokens = context.starts[item + 1] - context.starts[item];
@@ -119,6 +137,9 @@ void run_heads(const RunContext& context, const Instruction& instruction, Items 
         .head_dim = head_dim(instruction),
         .scale = instruction.f32(kScale),
         .causal = instruction.words[kMask] == kCausal,
+        .window = instruction.words[kWindow] < tokens ? instruction.words[kWindow] : 0,
+        .bias = bias,
+        .bias_stride = bias_stride,
         .out = out + first * context.output.stride,
         .out_stride = context.output.stride,
         .scratch = scratch,
@@ -138,7 +159,7 @@ void run(const RunContext& context, const Instruction& instruction) {
   const size_t heads = instruction.words[kHeads], width = head_dim(instruction);
   const View& input = context.inputs[0];
   if (!context.producer && context.threads == 1)
-    return run_heads(context, instruction, {0, context.items}, input, heads, context.scratch, context.output.x);
+    return run_heads(context, instruction, {0, context.items}, input, 0, heads, context.scratch, context.output.x);
   const std::vector<Items> groups = group_items(context.starts);
   size_t most = 1;
   for (const Items& group : groups) most = std::max(most, context.starts[group.last] - context.starts[group.first]);
@@ -162,7 +183,7 @@ void run(const RunContext& context, const Instruction& instruction) {
                       count * width * sizeof(float));
       }
     }
-    run_heads(context, instruction, items, tile, count, scratch + HeadsTile::most_bytes(instruction, most),
+    run_heads(context, instruction, items, tile, head, count, scratch + HeadsTile::most_bytes(instruction, most),
               context.output.x + first * context.output.stride + head * width);
   };
   // All items with one tile's weights, which then stay in the cache.
@@ -180,12 +201,12 @@ extern const Op attention_op = {
     .name = "attention",
     .min_inputs = 1,
     .max_inputs = 1,
-    .tensor_roles = {},
+    .tensor_roles = kRoles,
     .attributes = kAttributes,
     .check = check,
     .work =
         [](const Instruction& instruction, const ProgramLimits& limits) {
-          return uint64_t{2} * keys(instruction, limits) * (instruction.input_types[0].columns / 3);
+          return 2 * keys_of_row(instruction, limits) * (instruction.input_types[0].columns / 3);
         },
     .absorbs = absorbs,
     .scratch = scratch,

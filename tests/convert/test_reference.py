@@ -16,6 +16,7 @@ LENGTHS = [1, 5, 0, 9]
 OFFSETS = np.cumsum([0, *LENGTHS])
 SEGMENTS = Segments(OFFSETS)
 ROWS = int(OFFSETS[-1])
+LONGEST = 12  # that a table of biases is for
 
 
 def test_every_op_of_the_core_has_a_function():
@@ -25,7 +26,7 @@ def test_every_op_of_the_core_has_a_function():
     assert set(reference.POOLINGS) == set(choices["pool", "kind"])
 
 
-def attention_by_loops(x, heads, scale, causal):
+def attention_by_loops(x, heads, scale, causal, window, bias):
     width = x.shape[1] // 3
     d = width // heads
     out = np.zeros((len(x), width))
@@ -33,26 +34,35 @@ def attention_by_loops(x, heads, scale, causal):
         for head in range(heads):
             q, k, v = (x[begin:end, part * width + head * d : part * width + (head + 1) * d] for part in range(3))
             for i in range(end - begin):
-                keys = range(i + 1 if causal else end - begin)
-                weights = [math.exp(scale * float(q[i] @ k[j])) for j in keys]
-                out[begin + i, head * d : (head + 1) * d] = sum(w * v[j] for j, w in enumerate(weights)) / sum(weights)
+                keys = [
+                    j
+                    for j in range(end - begin)
+                    if not (causal and j > i) and (window == 0 or i - window <= j <= i + window)
+                ]
+                weights = [math.exp(scale * float(q[i] @ k[j]) + bias[head, LONGEST - 1 + j - i]) for j in keys]
+                mixed = sum(w * v[j] for j, w in zip(keys, weights, strict=True))
+                out[begin + i, head * d : (head + 1) * d] = mixed / sum(weights)
     return out
 
 
 @pytest.mark.parametrize(("heads", "d"), [(1, 4), (3, 10), (4, 16)])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-12), ("int8", 0.05)])
 @pytest.mark.parametrize("mask", ["none", "causal"])
-def test_attention(heads, d, precision, tolerance, mask):
+@pytest.mark.parametrize("window", [0, 1, 3, 8, 100])
+@pytest.mark.parametrize("biased", [False, True])
+def test_attention(heads, d, precision, tolerance, mask, window, biased):
     x = RNG.normal(size=(ROWS, 3 * heads * d))
-    attributes = {"heads": heads, "scale": 1 / math.sqrt(d), "precision": precision, "mask": mask}
-    y = reference.attention([x], {}, attributes, SEGMENTS)
-    expected = attention_by_loops(x, heads, 1 / math.sqrt(d), mask == "causal")
+    bias = RNG.normal(size=(heads, 2 * LONGEST - 1)).astype(np.float32) * np.float32(2 if biased else 0)
+    attributes = {"heads": heads, "scale": 1 / math.sqrt(d), "precision": precision, "mask": mask, "window": window}
+    y = reference.attention([x], {"bias": bias} if biased else {}, attributes, SEGMENTS)
+    expected = attention_by_loops(x, heads, 1 / math.sqrt(d), mask == "causal", window, bias.astype(np.float64))
     np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
 
 def test_attention_int8_of_equal_rows_is_their_value():
     x = np.tile(RNG.normal(size=(1, 24)), (ROWS, 1))
-    y = reference.attention([x], {}, {"heads": 2, "scale": 0.5, "precision": "int8", "mask": "none"}, SEGMENTS)
+    attributes = {"heads": 2, "scale": 0.5, "precision": "int8", "mask": "none", "window": 0}
+    y = reference.attention([x], {}, attributes, SEGMENTS)
     np.testing.assert_allclose(y, x[:, 16:], atol=np.abs(x).max() / 127)
 
 

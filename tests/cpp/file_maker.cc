@@ -194,8 +194,9 @@ ProgramMaker every_op(uint32_t width) {
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Layout layout = precision == 0 ? Layout::panel_i8 : Layout::panel_f32;
     const uint16_t qkv = p.linear(Layout::panel_i8, {x}, 3 * inner, inner, 0, true);
-    const uint16_t mixed =
-        p.instruction("attention", {qkv}, {}, {{0, heads[precision]}, {1, 0x3e800000}, {2, precision}});
+    const uint16_t bias = precision == 0 ? kNone : p.tensor(Layout::matrix_f32, heads[precision], 2 * p.max_tokens - 1);
+    const uint16_t mixed = p.instruction("attention", {qkv}, {bias},
+                                         {{0, heads[precision]}, {1, 0x3e800000}, {2, precision}, {4, 2 * precision}});
     x = p.norm(p.linear(layout, {mixed, x}, inner, inner, 0, true), inner, precision, precision == 0);
   }
   uint16_t pooled = pool(x, 0);

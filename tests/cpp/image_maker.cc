@@ -122,10 +122,13 @@ Grid ImageMaker::rope(const Grid& x, uint32_t heads) {
   return y;
 }
 
-Grid ImageMaker::attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask) {
+Grid ImageMaker::attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask, uint32_t window,
+                           bool bias) {
   Grid y = x;
   y.columns /= 3;
-  y.value = program.instruction("attention", {x.value}, {}, {{0, heads}, {1, kQuarter}, {2, precision}, {3, mask}});
+  const uint16_t table = bias ? program.tensor(Layout::matrix_f32, heads, 2 * x.rows() - 1) : kNone;
+  y.value = program.instruction("attention", {x.value}, {table},
+                                {{0, heads}, {1, kQuarter}, {2, precision}, {3, mask}, {4, window}});
   return y;
 }
 
@@ -206,7 +209,8 @@ ProgramMaker every_image_op(uint32_t columns, uint32_t height, uint32_t width) {
   constexpr uint32_t kHeads = 2, kDim = 6;
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Grid qkv = m.rope(m.linear(m.norm(x, precision), 3 * kHeads * kDim, precision == 0, 0), kHeads);
-    x = m.linear(m.attention(qkv, kHeads, precision, precision), columns, precision == 0, 0, &x);
+    const Grid mixed = m.attention(qkv, kHeads, precision, precision, 3 + 9 * precision, precision == 0);
+    x = m.linear(mixed, columns, precision == 0, 0, &x);
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * 23, precision == 0, 0), 4 - precision), columns, precision == 0, 0,
                  &x);
   }
@@ -240,8 +244,9 @@ ProgramMaker large_image_program() {
   x = m.place(m.conv(x, kWidth, {.kernel = 3, .pads = {1, 1, 1, 1}}, {.activation = 2}, &x), 1, true);
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Grid qkv = m.linear(m.norm(x, 0), 3 * kWidth, true, 0);
-    x = m.linear(m.attention(precision == 0 ? qkv : m.rope(qkv, kHeads), kHeads, precision, precision), kWidth,
-                 precision == 0, 0, &x);
+    const Grid mixed = m.attention(precision == 0 ? qkv : m.rope(qkv, kHeads), kHeads, precision, precision,
+                                   40 * precision, precision == 0);
+    x = m.linear(mixed, kWidth, precision == 0, 0, &x);
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * kInner, true, 0), 4), kWidth, true, 0, &x);
   }
   m.program.outputs = {{"patch_embeddings", m.norm(x, 0).value}};

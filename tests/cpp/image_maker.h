@@ -46,7 +46,8 @@ class ImageMaker {
   Grid gate(const Grid& x, uint16_t factors, uint32_t zero);
   Grid place(const Grid& x, uint32_t prefix, bool position);
   Grid rope(const Grid& x, uint32_t heads);
-  Grid attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask);
+  Grid attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask, uint32_t window = 0,
+                 bool bias = false);
   Grid glu(const Grid& x, uint32_t activation);
   Grid linear(const Grid& x, uint32_t columns, bool quantised, uint32_t activation, const Grid* residual = nullptr);
   Grid norm(const Grid& x, uint32_t kind);

@@ -53,17 +53,34 @@ void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) 
   }
 }
 
-KernelCase attention_case(bool integer, Shape shape, Scene scene, bool causal = false) {
+// Which keys a query sees, and the table of their biases: none, plain, or with heads of special numbers.
+struct Sight {
+  bool causal = false;
+  size_t window = 0;
+  enum class Bias { none, plain, special } bias = Bias::none;
+};
+
+std::string words(const Sight& sight) {
+  return std::string(sight.causal ? ", causal" : "") +
+         (sight.window > 0 ? ", window " + std::to_string(sight.window) : "") +
+         (sight.bias == Sight::Bias::none    ? ""
+          : sight.bias == Sight::Bias::plain ? ", bias"
+                                             : ", special bias");
+}
+
+KernelCase attention_case(bool integer, Shape shape, Scene scene, Sight sight = {}) {
   const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
-                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)] +
-                           (causal ? ", causal" : "");
+                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)] + words(sight);
   return {integer ? "attention_i8" : "attention_f32", what, [=](const Kernels& kernels) {
             Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
             const size_t width = shape.heads * shape.head_dim;
             FloatRows qkv(shape.tokens, 3 * width, Filling::plain, random), out(shape.tokens, width);
             set_scene(scene, shape, qkv, random);
+            const size_t longest = shape.tokens + 3;
+            FloatRows bias(shape.heads, 2 * longest - 1,
+                           sight.bias == Sight::Bias::special ? Filling::special : Filling::plain, random);
             const auto size = integer ? kernels.attention_i8_scratch : kernels.attention_f32_scratch;
-            Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim));
+            Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim, sight.window));
             (integer ? kernels.attention_i8 : kernels.attention_f32)({
                 .qkv = qkv.row(0),
                 .qkv_stride = qkv.stride(),
@@ -71,7 +88,10 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene, bool causal = 
                 .heads = shape.heads,
                 .head_dim = shape.head_dim,
                 .scale = 0.375f,
-                .causal = causal,
+                .causal = sight.causal,
+                .window = sight.window,
+                .bias = sight.bias == Sight::Bias::none ? nullptr : bias.row(0) + longest - 1,
+                .bias_stride = bias.stride(),
                 .out = out.row(0),
                 .out_stride = out.stride(),
                 .scratch = scratch.data(),
@@ -81,6 +101,15 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene, bool causal = 
             out.collect(result, "output");
             return result;
           }};
+}
+
+std::vector<Sight> sights(bool full) {
+  std::vector<Sight> all;
+  for (const Sight::Bias bias : {Sight::Bias::none, Sight::Bias::plain, Sight::Bias::special})
+    for (const size_t window : full ? std::vector<size_t>{0, 1, 8, 16, 40, 1000} : std::vector<size_t>{0, 3, 40})
+      for (const bool causal : {false, true})
+        if (window > 0 || bias != Sight::Bias::none) all.push_back({causal, window, bias});
+  return all;
 }
 
 // Whose one value is not finite.
@@ -133,12 +162,20 @@ std::vector<KernelCase> attention_cases(Amount amount) {
       for (const size_t d : head_dims) {
         cases.push_back(attention_case(integer, {t, 1, d}, Scene::plain));
         if (t <= 65) cases.push_back(attention_case(integer, {t, 3, d}, Scene::plain));
-        if (t >= 15) cases.push_back(attention_case(integer, {t, 2, d}, Scene::plain, true));
+        if (t >= 15) cases.push_back(attention_case(integer, {t, 2, d}, Scene::plain, {.causal = true}));
       }
     for (const size_t t : std::initializer_list<size_t>{1, 2, 3, 4, 17, 66, 67, 68, 69})
       for (size_t scene = 0; scene < std::size(kScenes); ++scene)
         for (const bool causal : {false, true})
-          cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene), causal));
+          cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene), {.causal = causal}));
+    for (const Sight& sight : sights(full))
+      for (const size_t t : tokens) {
+        cases.push_back(attention_case(integer, {t, 3, 12}, Scene::plain, sight));
+        if (sight.bias == Sight::Bias::special)
+          cases.push_back(attention_case(integer, {t, 14, 4}, Scene::plain, sight));
+        for (size_t scene = 1; scene < std::size(kScenes) && t <= 65; ++scene)
+          cases.push_back(attention_case(integer, {t, 1, 10}, static_cast<Scene>(scene), sight));
+      }
     cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
     if (full)
       for (size_t scene = 0; scene < kPlainScenes; ++scene)
@@ -148,7 +185,12 @@ std::vector<KernelCase> attention_cases(Amount amount) {
   // Every remainder of keys by vectors, panels and tiles.
   for (size_t t = 1; t <= 70; t += full ? 1 : 7)
     for (const size_t d : {size_t{12}, size_t{16}})
-      for (const bool causal : {false, true}) cases.push_back(attention_case(true, {t, 2, d}, Scene::plain, causal));
+      for (const bool causal : {false, true})
+        cases.push_back(attention_case(true, {t, 2, d}, Scene::plain, {.causal = causal}));
+  for (size_t window = 1; window <= 70; window += full ? 3 : 11)
+    for (const size_t t : std::initializer_list<size_t>{65, 90, 200})
+      for (const bool causal : {false, true})
+        cases.push_back(attention_case(true, {t, 1, 12}, Scene::plain, {.causal = causal, .window = window}));
   for (const size_t t : tokens)
     for (const size_t d : head_dims)
       for (const size_t heads : {size_t{1}, size_t{3}})
@@ -157,7 +199,9 @@ std::vector<KernelCase> attention_cases(Amount amount) {
     for (const Spoilt spoilt : {Spoilt::query, Spoilt::key, Spoilt::value})
       cases.push_back(attention_pool_case({t, 3, 10}, spoilt));
   // More keys than a tile of queries has room for, and more than 12-bit numerators could take.
-  if (full) cases.push_back(attention_case(true, {4200, 1, 4}, Scene::sink));
+  if (full)
+    for (const size_t window : std::initializer_list<size_t>{0, 250, 2000})
+      cases.push_back(attention_case(true, {4200, 1, 4}, Scene::sink, {.window = window}));
   return cases;
 }
 

@@ -144,7 +144,7 @@ TEST(absorb_of_a_long_text_never_holds_its_qkv) {
     const Step& step = *attention_step(plan);
     constexpr size_t kTokens = 8192;
     const size_t scratch = step.instruction->op->scratch(kernels, *step.instruction, step.producer, kTokens, kTokens);
-    const size_t tile = scratch - kernels.attention_i8_scratch(kTokens, heads.dim);
+    const size_t tile = scratch - kernels.attention_i8_scratch(kTokens, heads.dim, 0);
     // One head's q, k and v, each row padded by less than 32 floats.
     CHECK(tile <= kTokens * (3 * heads.dim + 32) * sizeof(float) + 64);
   }

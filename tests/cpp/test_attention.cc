@@ -17,7 +17,7 @@ struct Shape {
 
 std::vector<float> attention(const std::string& isa, const Shape& shape, FloatRows& qkv, float scale) {
   const Kernels& kernels = *kernels_of(isa);
-  Guarded<uint8_t> scratch(kernels.attention_i8_scratch(shape.tokens, shape.head_dim));
+  Guarded<uint8_t> scratch(kernels.attention_i8_scratch(shape.tokens, shape.head_dim, 0));
   FloatRows out(shape.tokens, shape.width());
   kernels.attention_i8({.qkv = qkv.row(0),
                         .qkv_stride = qkv.stride(),
@@ -80,10 +80,23 @@ TEST(attention_of_equal_values_is_the_value) {
 TEST(attention_scratch_serves_fewer_tokens) {
   for (const std::string& isa : available_isas())
     for (const size_t d : {size_t{1}, size_t{12}, size_t{64}, kMostHeadDim})
-      for (const auto size : {kernels_of(isa)->attention_i8_scratch, kernels_of(isa)->attention_f32_scratch})
-        for (size_t t = 1; t < 1100; ++t)
-          check(size(t, d) <= size(t + 1, d), "more tokens have less scratch", __FILE__, __LINE__,
-                isa + ", " + std::to_string(t) + " tokens, head_dim " + std::to_string(d));
+      for (const size_t window : std::initializer_list<size_t>{0, 1, 16, 64, 128, 250, 1000, ~uint32_t{0}})
+        for (const auto size : {kernels_of(isa)->attention_i8_scratch, kernels_of(isa)->attention_f32_scratch})
+          for (size_t t = 1; t < 1100; ++t)
+            check(size(t, d, window) <= size(t + 1, d, window), "more tokens have less scratch", __FILE__, __LINE__,
+                  isa + ", " + std::to_string(t) + " tokens, head_dim " + std::to_string(d) + ", window " +
+                      std::to_string(window));
+}
+
+// What a window leaves out takes no room either: a row of scores is as long in any text.
+TEST(attention_scratch_of_a_window) {
+  constexpr size_t kHeadDim = 64, kFew = 2048, kMany = 65536;
+  for (const std::string& isa : available_isas())
+    for (const size_t window : std::initializer_list<size_t>{1, 64, 128}) {
+      const auto size = [&](size_t t) { return kernels_of(isa)->attention_i8_scratch(t, kHeadDim, window); };
+      // A key of int8, a value, and what belongs to the key.
+      CHECK(size(kMany) - size(kFew) <= (kMany - kFew) * (2 * kHeadDim + 16 * sizeof(int32_t) + 2 * sizeof(float)));
+    }
 }
 
 // One key far above the rest takes all the weight, whether the scores are large and positive or large and negative.

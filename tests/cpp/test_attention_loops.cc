@@ -1,4 +1,4 @@
-// What surrounds attention, on scalar, against plain loops in double: the causal mask, rotary positions, gated units
+// What surrounds attention, on scalar, against plain loops in double: masks and biases, rotary positions, gated units
 // and the attention of one query.
 #include <algorithm>
 #include <cmath>
@@ -31,14 +31,15 @@ Matrix head_of(FloatRows& rows, const Shape& shape, size_t part, size_t head) {
   return m;
 }
 
-// softmax(scale · q · keys) · values over the first `seen` keys.
-std::vector<double> attend(const std::vector<double>& q, const Matrix& keys, const Matrix& values, size_t seen) {
-  std::vector<double> scores(seen), out(q.size());
-  for (size_t j = 0; j < seen; ++j)
+// softmax(scale · q · keys + bias) · values over the keys that have a bias; -infinity hides a key.
+std::vector<double> attend(const std::vector<double>& q, const Matrix& keys, const Matrix& values,
+                           std::vector<double> scores) {
+  std::vector<double> out(q.size());
+  for (size_t j = 0; j < keys.size(); ++j)
     for (size_t c = 0; c < q.size(); ++c) scores[j] += q[c] * keys[j][c] * static_cast<double>(kScale);
   const double top = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
-  for (size_t j = 0; j < seen; ++j) {
+  for (size_t j = 0; j < keys.size(); ++j) {
     const double p = std::exp(scores[j] - top);
     sum += p;
     for (size_t c = 0; c < q.size(); ++c) out[c] += p * values[j][c];
@@ -74,17 +75,39 @@ void quantize_head(Matrix& q, Matrix& k, Matrix& v) {
     for (auto& row : *m) quantize(row);
 }
 
-void run_attention(bool integer, const Shape& shape, bool causal, FloatRows& qkv, FloatRows& out) {
+// What a query sees. `bias` is a table [heads, 2 · longest − 1], or null.
+struct Sight {
+  bool causal = false;
+  size_t window = 0;
+  FloatRows* bias = nullptr;
+  size_t longest = 0;
+
+  float* bias_of(size_t head, size_t query, size_t key) const { return bias->row(head) + longest - 1 + key - query; }
+  double score(size_t head, size_t query, size_t key) const {
+    const size_t distance = key > query ? key - query : query - key;
+    if ((causal && key > query) || (window > 0 && distance > window)) return -std::numeric_limits<double>::infinity();
+    return bias ? static_cast<double>(*bias_of(head, query, key)) : 0;
+  }
+  std::string words() const {
+    return std::string(causal ? ", causal" : "") + (window > 0 ? ", window " + std::to_string(window) : "") +
+           (bias ? ", bias" : "");
+  }
+};
+
+void run_attention(bool integer, const Shape& shape, const Sight& sight, FloatRows& qkv, FloatRows& out) {
   const Kernels& scalar = *kernels_of("scalar");
   const auto size = integer ? scalar.attention_i8_scratch : scalar.attention_f32_scratch;
-  Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim));
+  Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim, sight.window));
   (integer ? scalar.attention_i8 : scalar.attention_f32)({.qkv = qkv.row(0),
                                                           .qkv_stride = qkv.stride(),
                                                           .tokens = shape.tokens,
                                                           .heads = shape.heads,
                                                           .head_dim = shape.head_dim,
                                                           .scale = kScale,
-                                                          .causal = causal,
+                                                          .causal = sight.causal,
+                                                          .window = sight.window,
+                                                          .bias = sight.bias ? sight.bias_of(0, 0, 0) : nullptr,
+                                                          .bias_stride = sight.bias ? sight.bias->stride() : 0,
                                                           .out = out.row(0),
                                                           .out_stride = out.stride(),
                                                           .scratch = scratch.data()});
@@ -92,10 +115,10 @@ void run_attention(bool integer, const Shape& shape, bool causal, FloatRows& qkv
 
 // Small scores, so that every key that is seen counts.
 struct RandomRows : FloatRows {
-  RandomRows(size_t rows, size_t columns) : FloatRows(rows, columns) {
+  RandomRows(size_t rows, size_t columns, float most = 1.0f) : FloatRows(rows, columns) {
     Random random(rows * 1009 + columns);
     for (size_t i = 0; i < rows; ++i)
-      for (size_t c = 0; c < columns; ++c) row(i)[c] = random.unit();
+      for (size_t c = 0; c < columns; ++c) row(i)[c] = most * random.unit();
   }
 };
 
@@ -109,25 +132,67 @@ void check_near(double found, double wanted, double allowed, const std::string& 
 // In int8 the numerators are rounded to 2^-16 of the greatest; each of the keys can be off by half of that, the sum
 // too.
 TEST(attention_loops) {
+  for (const Shape& shape : kShapes) {
+    const size_t longest = shape.tokens + 5;
+    RandomRows bias(shape.heads, 2 * longest - 1, 3.0f);
+    for (const bool integer : {false, true})
+      for (const bool causal : {false, true})
+        for (const size_t window : std::initializer_list<size_t>{0, 1, 5, 16, 31, 69, 70})
+          for (FloatRows* table : {static_cast<FloatRows*>(nullptr), static_cast<FloatRows*>(&bias)}) {
+            const Sight sight{causal, window, table, longest};
+            RandomRows qkv(shape.tokens, 3 * shape.width());
+            FloatRows out(shape.tokens, shape.width());
+            run_attention(integer, shape, sight, qkv, out);
+            for (size_t head = 0; head < shape.heads; ++head) {
+              Matrix q = head_of(qkv, shape, 0, head), k = head_of(qkv, shape, 1, head),
+                     v = head_of(qkv, shape, 2, head);
+              if (integer) quantize_head(q, k, v);
+              for (size_t i = 0; i < shape.tokens; ++i) {
+                std::vector<double> scores;
+                for (size_t j = 0; j < shape.tokens; ++j) scores.push_back(sight.score(head, i, j));
+                const auto wanted = attend(q[i], k, v, scores);
+                for (size_t c = 0; c < shape.head_dim; ++c)
+                  check_near(static_cast<double>(out.row(i)[head * shape.head_dim + c]), wanted[c],
+                             integer ? 2e-6 + static_cast<double>(shape.tokens) * 0x1p-16 : 3e-6,
+                             std::to_string(shape.tokens) + " tokens" + (integer ? ", int8" : "") + sight.words() +
+                                 ", row " + std::to_string(i));
+              }
+            }
+          }
+  }
+}
+
+// A window that leaves nothing out changes nothing.
+TEST(attention_window_over_all) {
   for (const Shape& shape : kShapes)
     for (const bool integer : {false, true})
       for (const bool causal : {false, true}) {
         RandomRows qkv(shape.tokens, 3 * shape.width());
-        FloatRows out(shape.tokens, shape.width());
-        run_attention(integer, shape, causal, qkv, out);
-        for (size_t head = 0; head < shape.heads; ++head) {
-          Matrix q = head_of(qkv, shape, 0, head), k = head_of(qkv, shape, 1, head), v = head_of(qkv, shape, 2, head);
-          if (integer) quantize_head(q, k, v);
-          for (size_t i = 0; i < shape.tokens; ++i) {
-            const size_t seen = causal ? i + 1 : shape.tokens;
-            const auto wanted = attend(q[i], k, v, seen);
-            for (size_t c = 0; c < shape.head_dim; ++c)
-              check_near(static_cast<double>(out.row(i)[head * shape.head_dim + c]), wanted[c],
-                         integer ? 1e-6 + static_cast<double>(seen) * 0x1p-16 : 2e-6,
-                         std::to_string(shape.tokens) + " tokens" + (integer ? ", int8" : "") +
-                             (causal ? ", causal" : "") + ", row " + std::to_string(i));
-          }
+        FloatRows plain(shape.tokens, shape.width()), windowed(shape.tokens, shape.width());
+        run_attention(integer, shape, {.causal = causal}, qkv, plain);
+        for (const size_t window : {std::max<size_t>(shape.tokens - 1, 1), shape.tokens, size_t{~uint32_t{0}}}) {
+          run_attention(integer, shape, {.causal = causal, .window = window}, qkv, windowed);
+          for (size_t i = 0; i < shape.tokens; ++i)
+            CHECK(std::equal(plain.row(i), plain.row(i) + shape.width(), windowed.row(i)));
         }
+      }
+}
+
+// In int8 a key far below the rest weighs nothing at all: a table can hide what a window leaves out.
+TEST(attention_window_as_bias) {
+  for (const Shape& shape : kShapes)
+    for (const bool causal : {false, true})
+      for (const size_t window : std::initializer_list<size_t>{1, 7, 16, 40}) {
+        RandomRows qkv(shape.tokens, 3 * shape.width());
+        RandomRows inside(shape.heads, 2 * shape.tokens - 1, 3.0f), hiding(shape.heads, 2 * shape.tokens - 1, 3.0f);
+        for (size_t head = 0; head < shape.heads; ++head)
+          for (size_t at = 0; at < 2 * shape.tokens - 1; ++at)
+            if (at + window < shape.tokens - 1 || at > shape.tokens - 1 + (causal ? 0 : window))
+              hiding.row(head)[at] = -1e30f;
+        FloatRows a(shape.tokens, shape.width()), b(shape.tokens, shape.width());
+        run_attention(true, shape, {causal, window, &inside, shape.tokens}, qkv, a);
+        run_attention(true, shape, {false, 0, &hiding, shape.tokens}, qkv, b);
+        for (size_t i = 0; i < shape.tokens; ++i) CHECK(std::equal(a.row(i), a.row(i) + shape.width(), b.row(i)));
       }
 }
 
@@ -137,8 +202,8 @@ TEST(attention_causal_last_row) {
     for (const bool integer : {false, true}) {
       RandomRows qkv(shape.tokens, 3 * shape.width());
       FloatRows masked(shape.tokens, shape.width()), plain(shape.tokens, shape.width());
-      run_attention(integer, shape, true, qkv, masked);
-      run_attention(integer, shape, false, qkv, plain);
+      run_attention(integer, shape, {.causal = true}, qkv, masked);
+      run_attention(integer, shape, {}, qkv, plain);
       const size_t last = shape.tokens - 1;
       CHECK(std::equal(masked.row(last), masked.row(last) + shape.width(), plain.row(last)));
     }
@@ -153,14 +218,67 @@ TEST(attention_causal_does_not_see_later_rows) {
       RandomRows qkv(shape.tokens, 3 * shape.width());
       for (size_t c = 0; c < shape.width(); ++c) qkv.row(0)[2 * shape.width() + c] = 1.0f;
       FloatRows before(shape.tokens, shape.width()), after(shape.tokens, shape.width());
-      run_attention(integer, shape, true, qkv, before);
+      run_attention(integer, shape, {.causal = true}, qkv, before);
       for (size_t j = from; j < shape.tokens; ++j)
         for (size_t c = integer ? 2 * shape.width() : 0; c < 3 * shape.width(); ++c)
           qkv.row(j)[c] = integer ? -qkv.row(j)[c] : std::numeric_limits<float>::quiet_NaN();
-      run_attention(integer, shape, true, qkv, after);
+      run_attention(integer, shape, {.causal = true}, qkv, after);
       for (size_t i = 0; i < shape.tokens; ++i)
         CHECK(std::equal(before.row(i), before.row(i) + shape.width(), after.row(i)) == (i < from));
     }
+}
+
+// Likewise of rows outside the window, before and after.
+TEST(attention_window_does_not_see_other_rows) {
+  constexpr Shape shape{90, 2, 12};
+  constexpr size_t kRow = 47;
+  for (const bool integer : {false, true})
+    for (const bool causal : {false, true})
+      for (const size_t window : std::initializer_list<size_t>{1, 15, 16, 17, 30}) {
+        const Sight sight{.causal = causal, .window = window};
+        RandomRows qkv(shape.tokens, 3 * shape.width());
+        for (size_t c = 0; c < shape.width(); ++c) qkv.row(kRow)[2 * shape.width() + c] = c % 2 ? 0.5f : -0.5f;
+        for (size_t c = 0; c < shape.width(); ++c) qkv.row(0)[2 * shape.width() + c] = 1.0f;
+        FloatRows before(shape.tokens, shape.width()), after(shape.tokens, shape.width());
+        run_attention(integer, shape, sight, qkv, before);
+        for (size_t c = integer ? 2 * shape.width() : 0; c < 3 * shape.width(); ++c)
+          qkv.row(kRow)[c] = integer ? -qkv.row(kRow)[c] : std::numeric_limits<float>::quiet_NaN();
+        run_attention(integer, shape, sight, qkv, after);
+        for (size_t i = 0; i < shape.tokens; ++i) {
+          const bool sees = i >= kRow ? i <= kRow + window : !causal && i + window >= kRow;
+          CHECK(std::equal(before.row(i), before.row(i) + shape.width(), after.row(i)) == !sees);
+        }
+      }
+}
+
+// A bias that is not finite spoils the rows that see a key at its distance, and changes no bit of the others. In int8
+// one that is not finite in base 2 counts so too.
+TEST(attention_bias_not_finite) {
+  constexpr Shape shape{90, 2, 12};
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const bool integer : {false, true})
+    for (const size_t window : std::initializer_list<size_t>{0, 20})
+      for (const size_t distance : std::initializer_list<size_t>{0, 3, 20, 21, 89})
+        for (const float bad : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 3e38f, -3e38f}) {
+          const bool spoils = integer || !std::isfinite(bad);
+          RandomRows qkv(shape.tokens, 3 * shape.width()), bias(shape.heads, 2 * shape.tokens - 1);
+          FloatRows before(shape.tokens, shape.width()), after(shape.tokens, shape.width());
+          const Sight sight{false, window, &bias, shape.tokens};
+          run_attention(integer, shape, sight, qkv, before);
+          *sight.bias_of(1, distance, 0) = bad;
+          run_attention(integer, shape, sight, qkv, after);
+          for (size_t i = 0; i < shape.tokens; ++i) {
+            const bool sees = i >= distance && (window == 0 || distance <= window);
+            for (size_t c = 0; c < shape.width(); ++c) {
+              const float x = after.row(i)[c];
+              if (sees && c >= shape.head_dim) {
+                CHECK(std::isnan(x) == spoils);
+              } else {
+                CHECK(x == before.row(i)[c]);
+              }
+            }
+          }
+        }
 }
 
 TEST(attention_pool_loops) {
@@ -179,8 +297,8 @@ TEST(attention_pool_loops) {
                                           .scratch = scratch.data()});
     for (size_t head = 0; head < shape.heads; ++head) {
       const float* q = query.row(0) + head * shape.head_dim;
-      const auto wanted =
-          attend({q, q + shape.head_dim}, head_of(kv, shape, 0, head), head_of(kv, shape, 1, head), shape.tokens);
+      const auto wanted = attend({q, q + shape.head_dim}, head_of(kv, shape, 0, head), head_of(kv, shape, 1, head),
+                                 std::vector<double>(shape.tokens));
       for (size_t c = 0; c < shape.head_dim; ++c)
         check_near(static_cast<double>(out.row(0)[head * shape.head_dim + c]), wanted[c], 2e-6,
                    std::to_string(shape.tokens) + " tokens");

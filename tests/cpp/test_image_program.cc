@@ -323,6 +323,8 @@ TEST(image_program_rows_of_grids) {
   const Tried attention(false, [](M m) { m.attention(m.linear(m.x, 24, false, 0), 2, 0, 1); });
   attention.refused_word("mask is 2, the choices are none|causal", 3, 2);
   attention.refused_input("input 0 is the program's input, expected a value", 0, 0);
+  attention.refused_shape("bias is [2, 28], expected [2, 29]", 0, Layout::matrix_f32, 2, 28);
+  attention.refused_shape("bias is [1, 29], expected [2, 29]", 0, Layout::matrix_f32, 1, 29);
   ImageMaker large(257, 256);
   large.attention(large.conv(large.pixels(), 3, {}, {}), 1, 0, 0);
   large.program.outputs = {{"patch_embeddings", 2}};

@@ -94,7 +94,7 @@ TEST(program_attributes_may_be_missing_and_in_any_order) {
   }
   const Program program = load(maker);
   CHECK(program.instructions[kPositionLookup].words == (std::vector<uint32_t>{1, 0}));
-  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0, 0}));
+  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0, 0, 0}));
 }
 
 TEST(program_header) {
@@ -213,6 +213,11 @@ TEST(program_ops_check) {
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 5; });
   refused("instruction 5 (attention): mask is 2, the choices are none|causal",
           [](Maker m) { m.instructions[kAttention].words[3] = 2; });
+  refused("instruction 5 (attention): bias has the wrong layout",
+          [](Maker m) { m.instructions[kAttention].tensors[0] = m.tensor(Layout::table_i8, 2, 47); });
+  for (const auto& [rows, columns] : {std::pair{1u, 47u}, {2u, 46u}, {2u, 48u}, {2u, 24u}})
+    refused(("bias is [" + std::to_string(rows) + ", " + std::to_string(columns) + "], expected [2, 47]").c_str(),
+            [&](Maker m) { m.instructions[kAttention].tensors[0] = m.tensor(Layout::matrix_f32, rows, columns); });
   refused("instruction 11 (pool): ", [](Maker m) { m.instructions[kPooling].inputs[0] = 0; });
   refused("instruction 12 (normalize): ", [](Maker m) { m.instructions[kNormalize].inputs[0] = 0; });
 }

@@ -26,10 +26,12 @@ ProgramMaker one_linear(Layout layout, uint32_t n, uint32_t k, uint32_t activati
   return p;
 }
 
-ProgramMaker one_attention(uint32_t heads, uint32_t dim, uint32_t precision) {
+ProgramMaker one_attention(uint32_t heads, uint32_t dim, uint32_t precision, bool near = false) {
   ProgramMaker p(6, 9);
   const uint16_t qkv = p.lookup(Layout::matrix_f32, 3 * heads * dim, 0);
-  const uint16_t x = p.instruction("attention", {qkv}, {}, {{0, heads}, {2, precision}});
+  std::vector<uint16_t> bias;
+  if (near) bias = {p.tensor(Layout::matrix_f32, heads, 2 * p.max_tokens - 1)};
+  const uint16_t x = p.instruction("attention", {qkv}, bias, {{0, heads}, {2, precision}, {4, near ? 2 : 0}});
   p.outputs = {{"token_embeddings", p.norm(x, heads * dim, precision, true)}};
   return p;
 }
@@ -57,6 +59,7 @@ int main(int count, char** arguments) {
   for (uint32_t precision = 0; precision < 2; ++precision) {
     seeds["attention_" + std::to_string(precision)] = make_file(one_attention(2, 5, precision));
     seeds["attention_wide_" + std::to_string(precision)] = make_file(one_attention(1, 33, precision));
+    seeds["attention_near_" + std::to_string(precision)] = make_file(one_attention(3, 7, precision, true));
   }
   for (const uint32_t columns : {3u, 17u})
     seeds["every_image_op_" + std::to_string(columns)] = make_file(every_image_op(columns, 5, 7));

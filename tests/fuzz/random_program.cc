@@ -47,7 +47,11 @@ class Generator {
     const uint32_t heads = below(4) + 1, dim = chance(4) ? width() : below(9) + 1;
     const uint16_t qkv = program_.linear(panel(), {x_}, 3 * heads * dim, columns_, 0, chance(2));
     const uint32_t scale = chance(2) ? 0x3f800000 : 0x3e000000 + (below(64) << 20);
-    x_ = program_.instruction("attention", {qkv}, {}, {{0, heads}, {1, scale}, {2, below(2)}});
+    std::vector<uint16_t> bias;
+    if (chance(3)) bias = {program_.tensor(Layout::matrix_f32, heads, 2 * program_.max_tokens - 1)};
+    const uint32_t window = chance(3) ? below(40) : 0;
+    x_ = program_.instruction("attention", {qkv}, bias,
+                              {{0, heads}, {1, scale}, {2, below(2)}, {3, below(2)}, {4, window}});
     columns_ = heads * dim;
   }
 

@@ -33,7 +33,12 @@ def op_programs() -> dict[str, RowsProgram]:
         made[f"linear int8 {activation}"].linear_int8(integers, np.abs(bias) / 50, bias, activation)
     for precision in ("int8", "float32"):
         scale = 1 / math.sqrt(10)
-        program(f"attention {precision}", 90, "attention", heads=3, scale=scale, precision=precision)
+        for mask in ("none", "causal"):
+            for window in (0, 6):
+                for table in (None, normal(rng(4), 3, 2 * max(LENGTHS) - 1)):
+                    name = f"attention {precision} {mask} {window} {table is not None}"
+                    operands = {"heads": 3, "scale": scale, "precision": precision, "mask": mask, "window": window}
+                    program(name, 90, "attention", bias=table, **operands)
     for kind in ("layer", "rms"):
         program(f"norm {kind}", 50, "norm", weight=bias, bias=bias, kind=kind)
     for kind in ("mean", "first", "last", "max", "sum", "weighted_mean", "mean_sqrt"):

@@ -100,7 +100,9 @@ def normal(generator: np.random.Generator, *shape: int, scale: float = 1.0) -> F
 
 
 def encoder(precision: str, *, hidden: int = 36, heads: int = 3, inner: int = 52, max_tokens: int = 600) -> Program:
-    """A random encoder of two layers: BERT's shape, no size a multiple of sixteen."""
+    """A random encoder of two layers: BERT's shape, no size a multiple of sixteen. The second layer's rows see those
+    around them, with biases.
+    """
     made = Program(vocabulary=97, max_tokens=max_tokens)
     random = rng(5)
 
@@ -118,7 +120,15 @@ def encoder(precision: str, *, hidden: int = 36, heads: int = 3, inner: int = 52
     x = norm(x)
     for activation in ("gelu", "gelu_tanh"):
         scale = (hidden / heads) ** -0.5
-        attended = made.op("attention", linear(x, 3 * hidden, hidden), heads=heads, scale=scale, precision="float32")
+        attended = made.op(
+            "attention",
+            linear(x, 3 * hidden, hidden),
+            name="attention",
+            heads=heads,
+            scale=scale,
+            precision="float32",
+            **({} if activation == "gelu" else {"window": 40, "bias": normal(random, heads, 2 * max_tokens - 1)}),
+        )
         x = norm(linear(attended, hidden, hidden, x))
         x = norm(linear(linear(x, inner, hidden, activation=activation), hidden, inner, x))
     pooled = made.op("pool", x, kind="mean")

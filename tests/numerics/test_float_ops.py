@@ -167,12 +167,18 @@ def test_linear_float32(activation: str, k: int, n: int, residual: bool) -> None
 
 @pytest.mark.parametrize(("heads", "head_dim"), [(1, 1), (3, 10), (2, 16), (1, 64)])
 @pytest.mark.parametrize("sharpness", [1.0, 6.0])
-def test_attention_float32(heads: int, head_dim: int, sharpness: float) -> None:
+@pytest.mark.parametrize(("mask", "window"), [("none", 0), ("none", 6), ("causal", 0), ("causal", 6)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_attention_float32(
+    heads: int, head_dim: int, sharpness: float, mask: str, window: int, *, biased: bool
+) -> None:
     width, scale = heads * head_dim, np.float32(1 / math.sqrt(head_dim))
     x = normal(rng(heads, head_dim), ROWS, 3 * width)
     x[:, : 2 * width] *= np.float32(sharpness)
     case = RowsProgram(x, lengths=LENGTHS)
-    case.op("attention", heads=heads, scale=float(scale), precision="float32")
+    bias = normal(rng(heads, 1), heads, 2 * max(LENGTHS) - 1, scale=2) if biased else None
+    operands = {"heads": heads, "scale": float(scale), "precision": "float32", "mask": mask, "window": window}
+    case.op("attention", bias=bias, **operands)
 
     expected, bound = np.zeros((2, ROWS, width))
     for part in PARTS:
@@ -181,12 +187,18 @@ def test_attention_float32(heads: int, head_dim: int, sharpness: float) -> None:
             columns = slice(head * head_dim, (head + 1) * head_dim)
             q, k, v = (x[part, at * width : (at + 1) * width][:, columns].astype(np.float64) for at in range(3))
             scores = q @ k.T * scale
+            distance = np.arange(tokens) - np.arange(tokens)[:, None]
+            if bias is not None:
+                scores += bias[head, max(LENGTHS) - 1 + distance]
+            seen = (distance <= 0 if mask == "causal" else True) & (np.abs(distance) <= (window or tokens))
+            scores[~seen] = -np.inf
             p = np.exp(scores - scores.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             expected[part, columns] = p @ v
             # Each score, the greatest of its row, their difference; exp; then sums over keys of p and of p·v.
-            score = (head_dim + 2) * UNIT * (np.abs(q) @ np.abs(k).T * scale)
-            far = UNIT * np.abs(scores - scores.max(axis=1, keepdims=True))
+            score = (head_dim + 2) * UNIT * (np.abs(q) @ np.abs(k).T * scale) + UNIT * np.abs(scores)
+            score = np.where(seen, score, 0)
+            far = np.where(seen, UNIT * np.abs(scores - scores.max(axis=1, keepdims=True)), 0)
             relative = score + score.max(axis=1, keepdims=True) + far + 1.2e-7
             worst = (2 * relative.max(axis=1, keepdims=True)) + (tokens + depth(tokens) + 2) * UNIT
             bound[part, columns] = worst * (p @ np.abs(v))

@@ -166,26 +166,31 @@ def test_lookup_of_int8_is_one_rounding(columns: int) -> None:
     assert np.array_equal(case.core(), table.astype(np.float32) * scale[:, None])
 
 
-def attention_case(lengths: tuple[int, ...], heads: int, head_dim: int, sharpness: float = 1.0) -> RowsProgram:
+def attention_case(
+    lengths: tuple[int, ...], heads: int, head_dim: int, sharpness: float = 1.0, **operands: object
+) -> RowsProgram:
     rows, width = sum(lengths), heads * head_dim
     x = normal(rng(heads, head_dim, rows), rows, 3 * width)
     x[:, : 2 * width] *= np.float32(sharpness)
     x[:, width : 2 * width] += 5  # keys with a mean, which softmax does not see
     case = RowsProgram(x, lengths=lengths)
-    case.op("attention", heads=heads, scale=1 / math.sqrt(head_dim), precision="int8")
+    case.op("attention", heads=heads, scale=1 / math.sqrt(head_dim), precision="int8", **operands)
     return case
 
 
 @pytest.mark.parametrize(("heads", "head_dim"), [(1, 4), (3, 10), (2, 16), (1, 64), (2, 80)])
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("lengths", [LENGTHS, (130,), (1, 300)])
+@pytest.mark.parametrize(("mask", "window"), [("none", 0), ("none", 20), ("causal", 20)])
+@pytest.mark.parametrize("biased", [False, True])
 def test_attention_int8_against_the_reference(
-    heads: int, head_dim: int, sharpness: float, lengths: tuple[int, ...]
+    heads: int, head_dim: int, sharpness: float, lengths: tuple[int, ...], mask: str, window: int, *, biased: bool
 ) -> None:
     """Where an entry rounds to the other side: one of v moves its column by a quantum and less; one of q or k moves a
     score by δ, then p by less than δ · p(1 - p), and the output by δ / 2 of v. Elsewhere the rounding of p remains.
     """
-    case = attention_case(lengths, heads, head_dim, sharpness)
+    bias = normal(rng(heads), heads, 2 * max(lengths) - 1, scale=2) if biased else None
+    case = attention_case(lengths, heads, head_dim, sharpness, mask=mask, window=window, bias=bias)
     x, width = case.program.instructions[0].tensors["table"].data, heads * head_dim
     q, k, v = (np.abs(x[:, part * width : (part + 1) * width] - (5 if part == 1 else 0)).max() for part in range(3))
     delta = q * k / 127 / math.sqrt(head_dim)

@@ -40,6 +40,15 @@ def test_work_of_a_text(precision: str, tokens: int) -> None:
     assert model.work(tokens, "token_embeddings") == tokens * (each + WIDTH**2)
 
 
+@pytest.mark.parametrize(("mask", "window", "seen"), [("none", 4, 9), ("causal", 4, 5), ("none", 300, 40)])
+def test_work_within_a_window(mask: str, window: int, seen: int) -> None:
+    made = Program(vocabulary=10, max_tokens=LONGEST)
+    x = made.op("lookup", IDS, name="words", table=normal(rng(3), 10, 3 * WIDTH))
+    made.outputs = {"token_embeddings": made.op("attention", x, heads=4, mask=mask, window=window)}
+    assert core_model(made).work(LONGEST, "token_embeddings") == LONGEST * 2 * seen * WIDTH
+    assert core_model(made).work(3, "token_embeddings") == 3 * 2 * 3 * WIDTH
+
+
 def test_a_layer_after_the_pooling_works_once() -> None:
     hidden, inner, out = 32, 48, 20
     model = core_model(encoder("int8", hidden=hidden, heads=2, inner=inner))

@@ -26,6 +26,7 @@ _FLOAT_LAYOUTS = {
     ("depthwise", "weight"): "matrix_f32",
     ("place", "prefix"): "matrix_f32",
     ("place", "position"): "matrix_f32",
+    ("attention", "bias"): "matrix_f32",
     ("rope", "cos"): "matrix_f32",
     ("rope", "sin"): "matrix_f32",
 }

@@ -131,24 +131,36 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
     for segment in segments.slices():
         if segment.stop > segment.start:
             q, k, v = parts[:, :, segment]
-            mask = np.tri(q.shape[1], dtype=bool) if attributes["mask"] == "causal" else np.True_
-            out[segment] = one(q, k, v, scale, mask).transpose(1, 0, 2).reshape(-1, columns // 3)
+            bias = _position_bias(q.shape[1], tensors, attributes)
+            out[segment] = one(q, k, v, scale, bias).transpose(1, 0, 2).reshape(-1, columns // 3)
     return out
 
 
-def _attention_float(q: Values, k: Values, v: Values, scale: float, mask: NDArray[np.bool_] | np.bool_) -> Values:
-    scores = np.where(mask, q @ k.transpose(0, 2, 1) * scale, -np.inf)
+def _position_bias(rows: int, tensors: Tensors, attributes: Attributes) -> Values:
+    """What is added to the scores, [heads or 1, rows, rows]: -inf for the keys that a row does not see."""
+    distance = np.arange(rows) - np.arange(rows)[:, None]  # of key j from query i
+    seen = distance <= 0 if attributes["mask"] == "causal" else np.ones_like(distance, bool)
+    if attributes["window"] > 0:
+        seen = seen & (np.abs(distance) <= attributes["window"])
+    bias = np.zeros((1, rows, rows))
+    if "bias" in tensors:
+        table = _f64(tensors["bias"])
+        bias = table[:, distance + table.shape[1] // 2]
+    return np.where(seen, bias, -np.inf)
+
+
+def _attention_float(q: Values, k: Values, v: Values, scale: float, bias: Values) -> Values:
+    scores = q @ k.transpose(0, 2, 1) * scale + bias
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     result: Values = p @ v / p.sum(axis=-1, keepdims=True)
     return result
 
 
-def _attention_int8(q: Values, k: Values, v: Values, scale: float, mask: NDArray[np.bool_] | np.bool_) -> Values:
+def _attention_int8(q: Values, k: Values, v: Values, scale: float, bias: Values) -> Values:
     q8, sq = _symmetric(q, axis=-1)
     k8, sk = _symmetric(k - k.mean(axis=1, keepdims=True), axis=-1)
     v8, sv = _symmetric(v, axis=1)
-    scores = q8 @ k8.transpose(0, 2, 1) * sk.transpose(0, 2, 1) * (scale / math.log(2)) * sq
-    scores = np.where(mask, scores, -np.inf)
+    scores = q8 @ k8.transpose(0, 2, 1) * sk.transpose(0, 2, 1) * (scale / math.log(2)) * sq + bias / math.log(2)
     top = scores.max(axis=-1, keepdims=True)
     # A little above the greatest score, as in float32; their common factor cancels in the quotient.
     p = np.rint(65535 * np.exp2(scores - (top + np.abs(top) * 2.0**-22)))
