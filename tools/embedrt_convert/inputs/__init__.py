@@ -6,10 +6,13 @@ import dataclasses
 import pathlib
 
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import huggingface, state_dict
+from embedrt_convert.inputs import huggingface, onnx_model, state_dict
 from embedrt_convert.inputs.checkpoint import Checkpoint
-from embedrt_convert.sources import Files, open_source
+from embedrt_convert.inputs.onnx_model import NO_TAIL, Tail
+from embedrt_convert.sources import Files, OnnxFile, open_source
 from embedrt_convert.sources.weights_file import WeightsFile
+
+PathLike = str | pathlib.Path
 
 
 def open_checkpoint(
@@ -18,31 +21,68 @@ def open_checkpoint(
     arch: str | None = None,
     image_size: tuple[int, int] | None = None,
     classifier: bool = False,
-    labels: str | pathlib.Path | None = None,
-    preprocessor: str | pathlib.Path | None = None,
+    labels: PathLike | None = None,
+    preprocessor: PathLike | None = None,
+    tokenizer: PathLike | None = None,
+    pooling: str | None = None,
+    normalize: bool = False,
+    output_name: str | None = None,
+    max_tokens: int | None = None,
 ) -> tuple[Files, Checkpoint]:
     """The files and the checkpoint that `source` names. Raises ConversionError.
 
-    With `arch`, "library:name" or a name that one library alone has, `source` is a file of weights, and `preprocessor`
-    may name the preprocessor_config.json of its pictures. `image_size` (height, width) asks for other pixels than the
-    checkpoint's; `classifier` keeps the layer that makes logits, and `labels` is a file that names them, one a line.
+    With `arch`, "library:name" or a name that one library alone has, `source` is a file of weights. `preprocessor`, of
+    those and of graphs, may name the preprocessor_config.json of its pictures. `image_size` (height, width) asks for
+    other pixels than the checkpoint's; `classifier` keeps the layer that makes logits, and `labels` is a file that
+    names them, one a line.
+
+    The rest is for graphs (`.onnx`): `tokenizer` is a folder or file with its tokenizer; `pooling`, a name of
+    sentence-transformers', and `normalize` are what follows its token vectors; `output_name` is the output to take, and
+    `max_tokens` the longest text.
     """
     if labels is not None and not classifier:
         raise ConversionError("labels name the logits of a classifier, which is only kept on request (--classifier)")
-    files: Files
-    if arch is None:
-        if preprocessor is not None:
-            raise ConversionError(f"{preprocessor}: a folder has its own preprocessor_config.json; leave this one out")
-        files = open_source(source)
-        checkpoint = huggingface.read(files, image_size, classifier)
-    else:
-        given = None if preprocessor is None else pathlib.Path(preprocessor)
+    given = None if preprocessor is None else pathlib.Path(preprocessor)
+    tail = Tail(pooling, normalize, output_name, max_tokens)
+    if arch is not None:
+        _only_for_graphs(source, tokenizer, tail)
         weights = WeightsFile(pathlib.Path(source), given)
-        files, checkpoint = weights, state_dict.read(weights, arch, classifier=classifier, image_size=image_size)
+        files: Files = weights
+        checkpoint = state_dict.read(weights, arch, classifier=classifier, image_size=image_size)
+    else:
+        folder = None if tokenizer is None else pathlib.Path(tokenizer)
+        files = open_source(source, tokenizer=folder, preprocessor=given)
+        if not isinstance(files, OnnxFile):
+            _only_for_graphs(source, tokenizer, tail)
+            if preprocessor is not None:
+                raise ConversionError(
+                    f"{preprocessor}: a folder has its own preprocessor_config.json; leave this one out"
+                )
+        checkpoint = read(files, image_size, classifier, tail)
     if labels is not None and checkpoint.image is not None:
         image = dataclasses.replace(checkpoint.image, labels=_lines(pathlib.Path(labels)))
         checkpoint = dataclasses.replace(checkpoint, image=image)
     return files, checkpoint
+
+
+def read(
+    files: Files,
+    image_size: tuple[int, int] | None = None,
+    classifier: bool = False,
+    tail: Tail = NO_TAIL,
+) -> Checkpoint:
+    """The checkpoint in `files`; `tail` is for graphs. Raises ConversionError."""
+    if isinstance(files, OnnxFile):
+        return onnx_model.read(files, tail, image_size=image_size, classifier=classifier)
+    return huggingface.read(files, image_size, classifier)
+
+
+def _only_for_graphs(source: str, tokenizer: PathLike | None, tail: Tail) -> None:
+    if tokenizer is not None or tail != NO_TAIL:
+        raise ConversionError(
+            f"{source} is not a graph (.onnx): a tokenizer, a pooling, normalisation, an output and a limit of tokens "
+            "are chosen for graphs alone, other checkpoints say them in their own files"
+        )
 
 
 def _lines(path: pathlib.Path) -> tuple[str, ...]:

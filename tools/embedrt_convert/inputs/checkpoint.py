@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,12 +80,34 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """An ONNX graph: the file at `path`, and the same in plain float32 operators, an onnx.ModelProto.
+
+    `inputs` says what each input is for, by its name. `lossy` says that the file does not compute in float32 as it is:
+    its weights are in fewer bits. `about` are facts for the model file's `about` section. `output` is the one to take.
+    A text has at most `max_tokens` ids, each below `vocabulary` where that is known; `pad` fills up shorter ones of a
+    batch.
+    """
+
+    path: pathlib.Path
+    standard: Any
+    inputs: Mapping[str, str]
+    lossy: bool
+    about: Mapping[str, Any]
+    output: str = ""
+    max_tokens: int = 0
+    vocabulary: int | None = None
+    pad: int = 0
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """One model, as its files have it; nothing is transformed yet.
 
     `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
     `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
-    a classifier on top, where there is one; `arch` is the "library:name" of weights whose files do not say it.
+    a classifier on top, where there is one; `arch` is the "library:name" of weights whose files do not say it. `graph`
+    is set instead of `tensors` where the network itself comes as a graph.
     """
 
     config: Mapping[str, Any]
@@ -96,3 +119,4 @@ class Checkpoint:
     image: Image | None = None
     classifier: bool = False
     arch: str | None = None
+    graph: Graph | None = None

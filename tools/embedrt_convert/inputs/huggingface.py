@@ -24,7 +24,7 @@ def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bo
     if files.has("config.json"):
         config = files.json("config.json")
         if timm_folder.is_timm(config):
-            return timm_folder.read(files, config, _licence(files), image_size, classifier)
+            return timm_folder.read(files, config, read_licence(files), image_size, classifier)
         if archs.takes_images(config.get("model_type")):
             return _read_images(files, image_model.resolved(config), image_size, classifier)
     if image_size is not None or classifier:
@@ -40,7 +40,7 @@ def _read_texts(files: Files) -> Checkpoint:
         tensors=read_weights(files, layout.encoder.rstrip("/")),
         text=_text(files, layout.encoder, config, **sentence_transformers.read_prompts(files)),
         modules=layout.modules,
-        licence=_licence(files),
+        licence=read_licence(files),
         notes=layout.notes,
     )
 
@@ -64,7 +64,7 @@ def _read_images(
         tensors=tensors,
         text=text,
         modules=(),
-        licence=_licence(files),
+        licence=read_licence(files),
         notes=notes,
         image=image,
         classifier=classifier,
@@ -80,9 +80,7 @@ def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool
     settings = files.json(settings_name) if files.has(settings_name) else {}
     limit, lowercase = sentence_transformers.read_limits(files, encoder)
 
-    # As sentence-transformers: its own limit, else the tokenizer's; never more than there are positions.
-    limits = [limit if limit is not None else settings.get("model_max_length"), config.get("max_position_embeddings")]
-    max_tokens = min((each for each in limits if isinstance(each, (int, float))), default=0)
+    max_tokens = token_limit(limit, settings, config)
     if max_tokens < 1:
         raise ConversionError(
             f"{files.label} has no length limit above 0: config.json must have max_position_embeddings"
@@ -91,11 +89,20 @@ def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool
     if not isinstance(vocabulary, int):
         raise ConversionError(f"config.json of {files.label} must have vocab_size")
     tokenizer = read_tokenizer(files, encoder, settings, vocabulary, lowercase)
-    pad = read_pad(tokenizer, settings, int(max_tokens)) if padded else None
-    return Text(tokenizer=tokenizer, max_tokens=int(max_tokens), pad=pad, **prompts)
+    pad = read_pad(tokenizer, settings, max_tokens) if padded else None
+    return Text(tokenizer=tokenizer, max_tokens=max_tokens, pad=pad, **prompts)
 
 
-def _licence(files: Files) -> str:
+def token_limit(stated: int | None, settings: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """The longest text: `stated` by sentence-transformers, else by tokenizer_config.json; never more than positions.
+
+    0 where none of them says anything.
+    """
+    limits = [stated if stated is not None else settings.get("model_max_length"), config.get("max_position_embeddings")]
+    return int(min((each for each in limits if isinstance(each, (int, float))), default=0))
+
+
+def read_licence(files: Files) -> str:
     """What the model card's front matter says, else the package that carries the weights, else "unknown"."""
     if files.has("README.md"):
         card = bytes(files.read("README.md")).decode("utf-8", errors="replace")

@@ -65,7 +65,7 @@ def read(
     """The pixels that the model takes, what its outputs mean, and remarks for the user. Raises ConversionError."""
     image, notes = read_image(files, config["model_type"], image_size)
     if classifier:
-        image = dataclasses.replace(image, labels=_labels(config))
+        image = dataclasses.replace(image, labels=read_labels(config))
     if "text_config" in config:
         bias = _scalar(tensors, "logit_bias") if "logit_bias" in tensors else None
         image = dataclasses.replace(image, logit_scale=math.exp(_scalar(tensors, "logit_scale")), logit_bias=bias)
@@ -74,7 +74,7 @@ def read(
     return image, notes
 
 
-def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+def read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the classes in their order; a config.json without them has as many as it says, else two."""
     count = config.get("num_labels", 2)
     stated = config.get("id2label") or {str(number): f"LABEL_{number}" for number in range(count)}

@@ -65,6 +65,8 @@ _PROCESSORS: dict[str, dict[str, Any]] = {
     },
     "MobileNetV1ImageProcessor": _MOBILENET,
     "MobileNetV2ImageProcessor": _MOBILENET,
+    # Of a graph: what its pictures are like must be stated.
+    "ImageProcessor": {"image_mean": None, "image_std": None},
 }
 # The class where no file names one, as transformers has it.
 _OF_MODEL_TYPE = {
@@ -81,6 +83,7 @@ _OF_MODEL_TYPE = {
     "efficientnet": "EfficientNetImageProcessor",
     "mobilenet_v1": "MobileNetV1ImageProcessor",
     "mobilenet_v2": "MobileNetV2ImageProcessor",
+    "onnx": "ImageProcessor",
 }
 # Keys that do not change the pixels of one picture.
 _WITHOUT_EFFECT = {

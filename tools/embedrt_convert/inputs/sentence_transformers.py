@@ -12,7 +12,7 @@ from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
 
 # pooling_mode -> kind of the op `pool`, and the older flags in 1_Pooling/config.json -> pooling_mode.
-_POOLING = {
+POOLINGS = {
     "mean": "mean",
     "cls": "first",
     "max": "max",
@@ -98,9 +98,9 @@ def _pooling(files: Files, path: str) -> Pooling:
     modes = settings.get("pooling_mode", flagged or ["mean"])
     if isinstance(modes, str):
         modes = [modes]
-    if unknown := [mode for mode in modes if mode not in _POOLING]:
+    if unknown := [mode for mode in modes if mode not in POOLINGS]:
         raise ConversionError(
-            f"{path}/config.json in {files.label} has the pooling mode {unknown[0]}; known: {', '.join(_POOLING)}"
+            f"{path}/config.json in {files.label} has the pooling mode {unknown[0]}; known: {', '.join(POOLINGS)}"
         )
     if len(modes) != 1:
         raise ConversionError(
@@ -110,7 +110,7 @@ def _pooling(files: Files, path: str) -> Pooling:
         raise ConversionError(
             f"{path}/config.json in {files.label} excludes prompts from pooling (include_prompt): not supported"
         )
-    return Pooling(_POOLING[modes[0]])
+    return Pooling(POOLINGS[modes[0]])
 
 
 def _check_names(files: Files, path: str, settings: Mapping[str, Any]) -> None:

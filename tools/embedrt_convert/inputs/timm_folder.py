@@ -31,7 +31,7 @@ def read(
             f"config.json has model_args {config.get('model_args')!r} and global_pool {config.get('global_pool')!r}; "
             "only the architecture as timm has it, with global_pool 'avg', is supported"
         )
-    image = _preset(config).image(image_size)
+    image = read_preset(config).image(image_size)
     if classifier and config.get("label_names") is not None:
         image = dataclasses.replace(image, labels=tuple(map(str, config["label_names"])))
     return Checkpoint(
@@ -46,7 +46,8 @@ def read(
     )
 
 
-def _preset(config: Mapping[str, Any]) -> Preset:
+def read_preset(config: Mapping[str, Any]) -> Preset:
+    """How the pictures of a timm config.json are prepared. Raises ConversionError."""
     stated = config.get("pretrained_cfg", config)
     try:
         channels, height, width = stated["input_size"]
