@@ -33,7 +33,7 @@ def handles(*ops: str) -> Callable[[Handler], Handler]:
     return register
 
 
-class Stop(Exception):
+class FlowError(Exception):
     """The walk came to a node that is not understood. `values` are those that were."""
 
     def __init__(self, node: Node, reason: str, flow: Flow) -> None:
@@ -62,7 +62,7 @@ class Flow:
                 table = self.graph.constant(node.inputs[0])
                 if difference.shape == feeds[ids].shape and is_scalar(difference, difference.flat[0]):
                     if node.attributes.get("axis", 0) != 0 or table.ndim != 2:
-                        raise Stop(node, "the table of tokens is not [ids, columns]", self)
+                        raise FlowError(node, "the table of tokens is not [ids, columns]", self)
                     term = Tokens(
                         rows=feeds[ids].shape[1],
                         columns=table.shape[1],
@@ -122,14 +122,14 @@ class Flow:
         inputs = [self.values[name] if name else None for name in node.inputs]
         handler = HANDLERS.get(node.op)
         if handler is None:
-            raise Stop(node, f"the op {node.op} is not supported", self)
+            raise FlowError(node, f"the op {node.op} is not supported", self)
         try:
             forms = handler(self, node, inputs)
             for name, form in zip(node.outputs, forms, strict=False):
                 if name:
                     self.values[name] = self._settled(node, name, form)
         except NotUnderstoodError as error:
-            raise Stop(node, str(error), self) from None
+            raise FlowError(node, str(error), self) from None
 
     def _settled(self, node: Node, name: str, form: Form) -> Form:
         """A sum, a multiple or a part of columns that several nodes read becomes one term."""

@@ -150,7 +150,11 @@ def _hard_sigmoid(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 def _clip(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     low, high = (_bound(node, inputs, place, name) for place, name in ((1, "min"), (2, "max")))
     (x,), layout = canonical(data(inputs))
-    return [_elementwise(node, "clip", x, layout, low=-np.inf if low is None else low, high=np.inf if high is None else high)]
+    return [
+        _elementwise(
+            node, "clip", x, layout, low=-np.inf if low is None else low, high=np.inf if high is None else high
+        )
+    ]
 
 
 def _bound(node: Node, inputs: Inputs, place: int, name: str) -> float | None:

@@ -9,7 +9,19 @@ import numpy as np
 
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
 from embedrt_convert.onnx_graph.flow_move import data, reshaped
-from embedrt_convert.onnx_graph.forms import Array, Form, Index, NotUnderstoodError, add, canonical, flat, moved, scaled, view
+from embedrt_convert.onnx_graph.forms import (
+    Array,
+    Form,
+    Index,
+    NotUnderstoodError,
+    add,
+    broadcast,
+    canonical,
+    flat,
+    moved,
+    scaled,
+    view,
+)
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.terms import Attention, Linear, Scores, Softmax
 
@@ -114,7 +126,7 @@ def product(node: Node, a: Form, b: Form) -> Form:
     if len(a.shape) < 2 or len(b.shape) < 2:
         raise NotUnderstoodError("a product of vectors of the data")
     groups = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (moved(each, lambda values: np.broadcast_to(values, (*groups, *values.shape[-2:]))) for each in (a, b))
+    a, b = (broadcast(each, (*groups, *each.shape[-2:])) for each in (a, b))
     source = softmax_of(a)
     return _scores(node, a, b, groups) if source is None else _mixed(node, source, a, b, groups)
 
@@ -181,5 +193,3 @@ def _columns_of_heads(layout: Index, matrix: Form) -> Index:
         raise NotUnderstoodError("heads whose columns differ from row to row")
     result: Index = of_heads[:, 0]
     return result
-
-

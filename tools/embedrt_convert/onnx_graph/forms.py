@@ -125,7 +125,12 @@ def add(a: Form, b: Form) -> Form:
         else:
             parts.append(part)
     left = tuple(part for part in parts if not is_scalar(part.factor, 0))
-    return Form(shape, left, np.asarray(a.offset + b.offset, np.float64))
+    return Form(shape, left, _plain_zero(np.asarray(a.offset + b.offset, np.float64)))
+
+
+def _plain_zero(values: Array) -> Array:
+    """Zeros as one number: a mask that masks nothing takes no memory."""
+    return ZERO if is_scalar(values, 0) else values
 
 
 def scaled(form: Form, by: Array) -> Form:
@@ -171,7 +176,7 @@ def concatenated(forms: list[Form], axis: int) -> Form:
             _merge(parts, Part(part.term, index, factor))
     offset = np.concatenate([np.broadcast_to(form.offset, form.shape) for form in forms], axis).astype(np.float64)
     made = tuple(_whole(part) for part in parts)
-    return Form(shape, made, ZERO if is_scalar(offset, 0) else offset)
+    return Form(shape, made, _plain_zero(offset))
 
 
 def _merge(parts: list[Part], part: Part) -> None:
@@ -253,4 +258,4 @@ def _widest(parts: list[Part]) -> tuple[_Extent, Index, Index]:
     rows, columns = np.unique(unique // part.term.columns), np.unique(unique % part.term.columns)
     if len(rows) * len(columns) != len(unique):
         raise NotUnderstoodError("elements are taken that are no whole rows of columns")
-    return _Extent(len(rows), len(columns)), layout.reshape(shape).astype(np.int32), first
+    return _Extent(len(rows), len(columns)), layout.reshape(shape).astype(np.int32), first.astype(np.int32)

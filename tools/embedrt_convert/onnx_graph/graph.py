@@ -86,9 +86,7 @@ class Graph:
 
 def _input(value: onnx.ValueInfoProto) -> Input:
     tensor = value.type.tensor_type
-    shape = tuple(
-        each.dim_value if each.HasField("dim_value") else each.dim_param or None for each in tensor.shape.dim
-    )
+    shape = tuple(each.dim_value if each.HasField("dim_value") else each.dim_param or None for each in tensor.shape.dim)
     return Input(value.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), shape)
 
 
@@ -104,7 +102,7 @@ def _scope(node: onnx.NodeProto) -> str:
             try:
                 scopes = [str(scope) for scope in json.loads(each.value.replace("'", '"'))]
             except ValueError:
-                return each.value
+                return str(each.value)
             return ".".join(scope for scope in scopes[-2:-1] if scope)
     return ".".join(node.name.split("/")[1:-1])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from embedrt._extras import extra
 from embedrt_convert.archs._heads import lower_modules
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs.checkpoint import Image, Module
+from embedrt_convert.inputs.checkpoint import Module
 from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what it knows
     flow_image,
     flow_math,
@@ -24,19 +24,19 @@ from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what
     lower_attention,
     lower_image,
 )
-from embedrt_convert.onnx_graph.families import families
-from embedrt_convert.onnx_graph.flow import Flow, Stop
-from embedrt_convert.onnx_graph.forms import Form, Index, canonical
+from embedrt_convert.onnx_graph.families import families, in_words
+from embedrt_convert.onnx_graph.flow import Flow, FlowError
+from embedrt_convert.onnx_graph.forms import Index, NotUnderstoodError, canonical
 from embedrt_convert.onnx_graph.graph import Graph
-from embedrt_convert.onnx_graph.lower import Lowering, Refused
+from embedrt_convert.onnx_graph.lower import Lowering, RefusedError
 from embedrt_convert.onnx_graph.roles import IDS, roles
-from embedrt_convert.onnx_graph.trial import Probe, image_feeds, text_feeds
+from embedrt_convert.onnx_graph.trial import Probe, text_feeds
 
 with extra("onnx"):
     import onnx
 
 _SHORT = 11  # tokens of the short trial: no extent of a model is likely to be the same
-
+_LONGEST = 2048  # tokens of a walk: it holds a number for each pair of them in each head
 # What is done with token ids to find padding or the end of a text.
 _FOLLOWED = ("Equal", "Cast", "ArgMax", "Not", "Identity", "Reshape", "Flatten", "Unsqueeze", "Squeeze")
 
@@ -63,15 +63,16 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Walked:
-    """A graph at one trial length."""
+    """A graph at one trial length: its output `name` is the program's value `output`, [rows, columns]."""
 
     flow: Flow
     lowering: Lowering
+    name: str
     output: int
     rows: int
-    notes: list[str] = field(default_factory=list)
+    columns: int
 
 
 def import_text(
@@ -92,61 +93,82 @@ def import_text(
     ids = next((name for name, role in known.items() if role == IDS), None)
     if ids is None:
         raise ConversionError("the graph takes pictures, not texts")
-    chosen = choose_output(graph, output)
+    chosen = chosen_output(graph, output)
+    if max_tokens > _LONGEST:
+        raise ConversionError(
+            f"texts of {max_tokens} tokens are more than a graph is followed for: at most {_LONGEST} (--max-tokens)"
+        )
     lengths = (min(_SHORT, max_tokens), max_tokens)
-    try:
-        walks = [_text_at(graph, known, ids, chosen, length) for length in lengths]
-    except (Stop, Refused) as error:
-        raise ConversionError(str(error)) from None
-    short, full = walks
+    short, full = (_text_at(graph, known, ids, chosen, length) for length in lengths)
     if (difference := _difference(short.lowering.program, full.lowering.program)) is not None:
-        raise ConversionError(f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}")
+        raise ConversionError(
+            f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}"
+        )
     program = full.lowering.program
     if full.rows == 1 and max_tokens > 1:
         if modules:
-            raise ConversionError(f"the graph's output {chosen} is pooled already: pooling and what follows it do not apply")
+            raise ConversionError(f"the output {chosen} of the graph is pooled already: no pooling can follow it")
         program.outputs = {"sentence_embedding": full.output}
+    elif modules:
+        lower_modules(program, full.output, modules, full.columns)
     else:
-        if not modules:
-            raise ConversionError(f"the graph's output {chosen} has a vector for each token: name how they are pooled (--pooling)")
-        hidden = full.flow.values[chosen].shape[-1]
-        lower_modules(program, full.output, modules, hidden)
-    _forget_unread(program)
-    return Imported(program, _sites(full), families(full.flow, full.lowering), chosen, notes=tuple(full.notes))
+        raise ConversionError(f"the output {chosen} of the graph has a vector for each token, which must be pooled")
+    return imported(full)
+
+
+def imported(walked: Walked) -> Imported:
+    """What a walk found."""
+    flow, output = walked.flow, walked.name
+    unneeded = len(flow.graph.nodes) - len(flow.nodes)
+    left = (f"{unneeded} nodes that {output} does not need",) if unneeded else ()
+    return Imported(walked.lowering.program, _sites(walked), families([flow.values[output]]), output, left)
 
 
 def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int) -> Walked:
     tokens = _tokens(graph, known, ids, length)
     feeds = text_feeds(graph, known, tokens)
     flow = Flow(graph, (output,))
-    flow.text(feeds, ids, _indices(graph, ids, feeds))
-    table = max((term.table.shape[0] - term.offset for term in flow.starts()), default=0)
-    lowering = Lowering(Program(table, length))
-    return _lowered(flow, lowering, output)
+    walk(lambda: flow.text(feeds, ids, _indices(graph, ids, feeds)))
+    rows = [len(term.table) - term.offset for term in flow.starts()]
+    if not rows:
+        raise ConversionError(f"the graph's output {output} does not depend on token ids by a table of embeddings")
+    return lowered(flow, Lowering(Program(min(rows), length)), output)
 
 
-def _lowered(flow: Flow, lowering: Lowering, output: str) -> Walked:
+def walk(steps: Callable[[], None]) -> None:
+    """Runs `steps` of a flow. Raises ConversionError with what was understood up to where it stops."""
+    try:
+        steps()
+    except FlowError as stop:
+        understood = in_words(families(stop.flow.values.values()))
+        raise ConversionError(f"{stop}; understood up to there: {understood}") from None
+
+
+def lowered(flow: Flow, lowering: Lowering, output: str) -> Walked:
+    """The program of a flow's output. Raises ConversionError."""
     form = flow.values[output]
     if form.known:
         raise ConversionError(f"the graph's output {output} does not depend on its input")
-    (matrix,), layout = canonical(form)
-    if not np.array_equal(layout.reshape(-1), np.arange(layout.size)):
-        raise ConversionError(f"the graph's output {output} is not in rows of vectors")
-    return Walked(flow, lowering, lowering.form(matrix), matrix.shape[0])
+    try:
+        (matrix,), layout = canonical(form)
+        if not np.array_equal(layout.reshape(-1), np.arange(layout.size)):
+            raise NotUnderstoodError("it is not in rows of vectors")
+        return Walked(flow, lowering, output, lowering.form(matrix), *matrix.shape)
+    except NotUnderstoodError as error:
+        raise ConversionError(f"the graph's output {output}: {error}") from None
+    except RefusedError as refused:
+        understood = in_words(families([form]))
+        raise ConversionError(f"{refused}; what {output} is made of: {understood}") from None
 
 
-def choose_output(graph: Graph, output: str | None) -> str:
-    """The output to take: the one that is asked for, a pooled one by its usual name, or the first."""
-    if output is not None:
-        if output not in graph.outputs:
-            raise ConversionError(f"the graph has no output {output}; it has {', '.join(graph.outputs)}")
-        return output
-    for name in ("sentence_embedding", "text_embeds", "image_embeds", "last_hidden_state", "token_embeddings"):
-        if name in graph.outputs:
-            return name
-    if len(graph.outputs) > 1:
-        raise ConversionError(f"the graph has several outputs, {', '.join(graph.outputs)}: name one (--output-name)")
-    return graph.outputs[0]
+def chosen_output(graph: Graph, output: str | None) -> str:
+    """The output that is asked for, or the only one. Raises ConversionError."""
+    if output is None and len(graph.outputs) == 1:
+        return str(graph.outputs[0])
+    if output not in graph.outputs:
+        asked = "several outputs, of which one must be named" if output is None else f"no output {output}"
+        raise ConversionError(f"the graph has {asked}: {', '.join(graph.outputs)}")
+    return output
 
 
 def _tokens(graph: Graph, known: Mapping[str, str], ids: str, length: int) -> NDArray[np.int64]:
@@ -167,7 +189,7 @@ def _tokens(graph: Graph, known: Mapping[str, str], ids: str, length: int) -> ND
             last = rows - 1 if number is None else number
         compared.update(dict.fromkeys(node.outputs, number))
     ordinary = [token for token in range(rows // 8, rows) if token not in special and token != last]
-    values = np.resize(np.array(ordinary, np.int64)[np.random.default_rng(0).permutation(len(ordinary))], length)
+    values = np.resize(np.array(ordinary, np.int64)[np.random.default_rng(length).permutation(len(ordinary))], length)
     if last is not None:
         values[-1] = last
     return values
@@ -181,7 +203,7 @@ def _vocabulary(graph: Graph, ids: str) -> int:
     ]
     if not sizes:
         raise ConversionError("the graph has no table of token embeddings")
-    return max(sizes)
+    return int(max(sizes))
 
 
 def _indices(graph: Graph, ids: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -222,10 +244,6 @@ def _differs(role: str, a: Any, b: Any, length: int) -> str | None:
     if a.op in ("lookup", "rope") and len(x) == length:
         y = y[:length]
     return None if x.shape == y.shape and np.allclose(x, y, rtol=1e-4, atol=1e-5) else role
-
-
-def _forget_unread(program: Program) -> None:
-    """Nothing to do while every value has a reader: the walk only makes what its output needs."""
 
 
 def _sites(walked: Walked) -> tuple[Site, ...]:

@@ -18,7 +18,7 @@ Vector = NDArray[np.float64]
 _NEAR = 1e-6  # of factors that are computed in float32
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A term that is understood, but that the program cannot hold where it stands."""
 
     def __init__(self, node: Node | None, reason: str) -> None:
@@ -75,7 +75,7 @@ class Lowering:
             return LAYERS[type(term)](self, term, ones, zeros, np.arange(term.columns), (), "none")
         if type(term) not in OPS:
             what = getattr(term, "op", type(term).__name__.lower())
-            raise Refused(term.node, f"{what} is not part of an operation that the core has")
+            raise RefusedError(term.node, f"{what} is not part of an operation that the core has")
         return OPS[type(term)](self, term)
 
     def form(self, form: Form) -> int:
@@ -124,7 +124,7 @@ class Lowering:
         values = []
         for part in sorted(form.parts, key=lambda part: part.term.number):
             if not np.array_equal(part.index, flat(form.shape)):
-                raise Refused(part.term.node, "columns or rows of its result are taken apart")
+                raise RefusedError(part.term.node, "columns or rows of its result are taken apart")
             factor = column(part.factor, form.shape)
             if isinstance(part.term, Norm) and factor is not None:
                 values.append(self._norm(part.term, factor, np.zeros(form.shape[1]) if bias is None else bias))
@@ -136,7 +136,7 @@ class Lowering:
             elif is_scalar(part.factor, 1):
                 values.append(self.term(part.term))
             else:
-                raise Refused(part.term.node, "multiples of its result have no op of their own")
+                raise RefusedError(part.term.node, "multiples of its result have no op of their own")
         if bias is None or np.any(bias != 0):
             values.append(self.table(form.offset if bias is None else bias[None], form.shape))
         total = values[0]
@@ -148,7 +148,7 @@ class Lowering:
         """The value of numbers that the data do not decide: a row for each position, or one for all."""
         full = np.ascontiguousarray(np.broadcast_to(values, shape), np.float32)
         if self.program.max_tokens != shape[0]:
-            raise Refused(None, "numbers are added to every item that the core has no op for")
+            raise RefusedError(None, "numbers are added to every item that the core has no op for")
         constant = bool(np.all(full == full[:1]))
         full = full[:1] if constant else full
         key = full.tobytes()
@@ -193,7 +193,9 @@ class Lowering:
         if row == 0 or self.program.image_size != (0, 0):
             return self.program.op("pool", x, kind="first", skip=row)
         if row != rows - 1:
-            raise Refused(form.parts[0].term.node, f"row {row} of every item is taken, which is neither the first nor last")
+            raise RefusedError(
+                form.parts[0].term.node, f"row {row} of every item is taken, which is neither the first nor last"
+            )
         return self.program.op("pool", x, kind="last")
 
     def _joined(self, form: Form) -> int:
@@ -204,7 +206,7 @@ class Lowering:
         rows = form.shape[0] - prefix
         whole = (rows, form.shape[1])
         if others or np.any(there[:prefix]) or not np.array_equal(part.index[prefix:], flat(whole)):
-            raise Refused(part.term.node, "rows are joined in an order that the core has no op for")
+            raise RefusedError(part.term.node, "rows are joined in an order that the core has no op for")
         factor = part.factor if part.factor.ndim == 0 else np.broadcast_to(part.factor, form.shape)[prefix:]
         x = self.form(Form(whole, (Part(part.term, flat(whole), factor),), ZERO))
         offset = np.broadcast_to(form.offset, form.shape).astype(np.float32)
@@ -300,6 +302,7 @@ def expanded(form: Form) -> Form:
     """A form that is elements of an affine term as what that term is a sum of, until it is none."""
     while len(form.parts) == 1 and isinstance(form.parts[0].term, Affine):
         (part,) = form.parts
+        assert isinstance(part.term, Affine)
         inner = part.term.x
         index = part.index.reshape(-1)
 
@@ -327,7 +330,8 @@ def _single_row(form: Form) -> int | None:
     first = form.parts[0]
     start = int(first.index[0, 0])
     same = all(
-        part.term.rows == first.term.rows and np.array_equal(part.index, start + flat(form.shape)) for part in form.parts
+        part.term.rows == first.term.rows and np.array_equal(part.index, start + flat(form.shape))
+        for part in form.parts
     )
     return start // first.term.columns if same and form.shape[1] == first.term.columns else None
 
@@ -351,4 +355,4 @@ def _mean(part: Part) -> str | None:
     return None
 
 
-__all__ = ["LAYERS", "ONE", "OPS", "Lowering", "Refused"]
+__all__ = ["LAYERS", "ONE", "OPS", "Lowering", "RefusedError"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import ZERO, Array, Form, Index, Part, scalar, view
-from embedrt_convert.onnx_graph.lower import Lowering, Refused, Vector, column, expanded, op, operand
-from embedrt_convert.onnx_graph.recognise import equal
-from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores, Term
+from embedrt_convert.onnx_graph.forms import ZERO, Array, Form, Index, Part, scalar
+from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded, op, operand
+from embedrt_convert.onnx_graph.recognise import equal, identity
+from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores
 
 _MASKED = -1e4  # what is added to scores that do not count; of float16 graphs it may be no less
 
@@ -41,9 +41,9 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     if not (q.linear.x is k.linear.x is v.linear.x) and not (
         equal(q.linear.x, k.linear.x) and equal(q.linear.x, v.linear.x)
     ):
-        raise Refused(term.node, "queries, keys and values are of different values: attention between two inputs")
+        raise RefusedError(term.node, "queries, keys and values are of different values: attention between two inputs")
     if q.columns.shape != v.columns.shape or v.cos is not None:
-        raise Refused(term.node, "values have other columns than queries")
+        raise RefusedError(term.node, "values have other columns than queries")
     heads = len(q.columns)
     weights, biases = [], []
     x = None
@@ -61,14 +61,14 @@ def _attention(lowering: Lowering, term: Attention) -> int:
         bias=np.concatenate(biases).astype(np.float32),
     )
     if (q.cos is None) != (k.cos is None):
-        raise Refused(term.node, "only one of queries and keys is rotated")
+        raise RefusedError(term.node, "only one of queries and keys is rotated")
     if q.cos is not None and q.sin is not None and k.cos is not None and k.sin is not None:
         if not (np.array_equal(q.cos, k.cos) and np.array_equal(q.sin, k.sin)):
-            raise Refused(term.node, "queries and keys are rotated by different angles")
+            raise RefusedError(term.node, "queries and keys are rotated by different angles")
         value = lowering.program.op("rope", value, name=lowering.name("rope", term), cos=q.cos, sin=q.sin, heads=heads)
     extra: dict[str, Any] = _positions(term, bias[term.heads])
     if v.scale != 1:
-        raise Refused(term.node, "values are scaled")
+        raise RefusedError(term.node, "values are scaled")
     scale = factor * q.scale * k.scale
     return lowering.program.op("attention", value, heads=heads, scale=scale, precision="float32", **extra)
 
@@ -77,19 +77,19 @@ def _of_scores(term: Attention) -> tuple[Scores, float, NDArray[np.float64]]:
     """The scores, their factor, and what is added to them [heads, queries, keys]: -inf where they do not count."""
     form = term.softmax.x
     if len(form.parts) != 1 or not isinstance(form.parts[0].term, Scores):
-        raise Refused(term.node, "a softmax of something else than products of queries and keys")
+        raise RefusedError(term.node, "a softmax of something else than products of queries and keys")
     part = form.parts[0]
     scores = form.parts[0].term
     if form.shape != (scores.rows, scores.columns) or not np.array_equal(
         part.index, np.arange(scores.rows * scores.columns).reshape(form.shape)
     ):
-        raise Refused(term.node, "scores are reordered before the softmax")
+        raise RefusedError(term.node, "scores are reordered before the softmax")
     factors = np.broadcast_to(part.factor, form.shape)
     added = np.broadcast_to(form.offset, form.shape).astype(np.float64)
     masked = (factors == 0) | (added <= _MASKED)
     kept = factors[~masked]
     if kept.size == 0 or not np.all(kept == kept[0]):
-        raise Refused(term.node, "scores are scaled unequally")
+        raise RefusedError(term.node, "scores are scaled unequally")
     bias = np.where(masked, -np.inf, added)
     heads = len(scores.q_columns)
     return scores, float(kept[0]), bias.reshape(heads, -1, scores.columns)
@@ -101,19 +101,19 @@ def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
     distance = np.arange(length)[None, :] - np.arange(length)[:, None]  # key - query
     counts = np.isfinite(bias[0])
     if not np.all(np.isfinite(bias) == counts):
-        raise Refused(term.node, "heads have different masks")
+        raise RefusedError(term.node, "heads have different masks")
     if not np.all(np.diagonal(counts)):
-        raise Refused(term.node, "tokens are masked from themselves")
+        raise RefusedError(term.node, "tokens are masked from themselves")
     found: dict[str, Any] = {}
     after = int(distance[counts].max())
     before = int(-distance[counts].min())
     if not np.array_equal(counts, (distance <= after) & (-distance <= before)):
-        raise Refused(term.node, "a mask that is neither full, causal nor a window")
+        raise RefusedError(term.node, "a mask that is neither full, causal nor a window")
     if after == 0 and length > 1:
         found["mask"] = "causal"
     window = before if after == 0 else after
     if after not in (0, before):
-        raise Refused(term.node, "a window that reaches further to one side than to the other")
+        raise RefusedError(term.node, "a window that reaches further to one side than to the other")
     if window < length - 1:
         found["window"] = window
     table = np.zeros((heads, 2 * length - 1))
@@ -122,25 +122,25 @@ def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
         table[head, (distance + length - 1)[counts]] = bias[head][counts]
     if np.any(table):
         if not np.array_equal(table[:, distance + length - 1][:, counts], bias[:, counts]):
-            raise Refused(term.node, "a bias that does not depend on the distance alone")
+            raise RefusedError(term.node, "a bias that does not depend on the distance alone")
         found["bias"] = table.astype(np.float32)
     return found
 
 
 def _heads(term: Attention, form: Form, columns: Index) -> Heads:
     """The layer that makes columns [heads, d] of a form."""
-    turned = _rotation(term, form)
+    turned = _rotation(form)
     if turned is not None:
         return _rotated(term, form, columns, *turned)
     form = expanded(form)
     if len(form.parts) != 1 or not isinstance(form.parts[0].term, Linear):
-        raise Refused(term.node, "queries, keys or values that no linear layer makes")
+        raise RefusedError(term.node, "queries, keys or values that no linear layer makes")
     part = form.parts[0]
     linear = form.parts[0].term
     rows = part.index // linear.columns
     factor, bias = column(part.factor, form.shape), column(form.offset, form.shape)
     if factor is None or bias is None or not np.array_equal(rows[:, 0], np.arange(form.shape[0])):
-        raise Refused(term.node, "queries, keys or values that differ from row to row by more than their layer")
+        raise RefusedError(term.node, "queries, keys or values that differ from row to row by more than their layer")
     scale = scalar(factor)
     if scale is not None and scale != 0:
         # One factor of all is the scale of the scores: the layer stays what it was.
@@ -151,17 +151,15 @@ def _heads(term: Attention, form: Form, columns: Index) -> Heads:
     return Heads(linear, of[columns], factor[columns], bias[columns], scale)
 
 
-def _rotation(term: Attention, form: Form) -> tuple[Part, Part, Form] | None:
+def _rotation(form: Form) -> tuple[Part, Part, Form] | None:
     """The parts of x · cos + turned x · sin, and x."""
-    while len(form.parts) == 1 and isinstance(form.parts[0].term, Affine) and scalar(form.parts[0].factor) == 1:
-        if len(form.parts[0].term.x.parts) != 1 and form.shape == form.parts[0].term.x.shape:
-            form = form.parts[0].term.x
-            break
-        break
+    inner = identity(form)
+    if isinstance(inner, Affine):
+        form = inner.x
     if len(form.parts) != 2 or form.parts[0].term is not form.parts[1].term:
         return None
     source = form.parts[0].term
-    straight = next((p for p in form.parts if np.all(np.diff(p.index, axis=1) == 1)), None)
+    straight = next((part for part in form.parts if np.all(np.diff(part.index, axis=1) == 1)), None)
     if straight is None:
         return None
     other = next(part for part in form.parts if part is not straight)
@@ -169,10 +167,10 @@ def _rotation(term: Attention, form: Form) -> tuple[Part, Part, Form] | None:
 
 
 def _rotated(term: Attention, form: Form, columns: Index, straight: Part, other: Part, x: Form) -> Heads:
-    length, width = x.shape[0], columns.shape[1]
+    width = columns.shape[1]
     cos, sin = (np.broadcast_to(part.factor, x.shape)[:, columns] for part in (straight, other))  # [length, heads, d]
     if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])):
-        raise Refused(term.node, "heads are rotated by different angles")
+        raise RefusedError(term.node, "heads are rotated by different angles")
     # Where each column of a head takes its partner from, within the head.
     place = {int(straight.index[0, c]): j for j, c in enumerate(columns[0])}
     partners = [place.get(int(other.index[0, c]), -1) for c in columns[0]]
@@ -181,16 +179,15 @@ def _rotated(term: Attention, form: Form, columns: Index, straight: Part, other:
     still = [j for j in range(width) if not np.any(angles_sin[:, j])]
     second = [partners[j] for j in first]
     if -1 in second or len(first) * 2 + len(still) != width or len(still) % 2:
-        raise Refused(term.node, "columns are rotated in no pairs")
+        raise RefusedError(term.node, "columns are rotated in no pairs")
     order = first + still[: len(still) // 2] + second + still[len(still) // 2 :]
     if sorted(order) != list(range(width)):
-        raise Refused(term.node, "columns are rotated in no pairs")
+        raise RefusedError(term.node, "columns are rotated in no pairs")
     half = width // 2
-    cos_table, sin_table = angles_cos[:, order].astype(np.float32), np.abs(1) * angles_sin[:, order]
+    cos_table, sin_table = angles_cos[:, order].astype(np.float32), angles_sin[:, order]
     # The op turns (a, b) into (a·cos - b·sin, b·cos + a·sin): the sign of the first half is its own.
     sin_table = np.concatenate([-sin_table[:, :half], sin_table[:, half:]], axis=1).astype(np.float32)
     heads = _heads(term, x, columns[:, order])
-    assert len(cos_table) == length
     return Heads(heads.linear, heads.columns, heads.factor, heads.bias, heads.scale, cos_table, sin_table)
 
 
@@ -204,7 +201,7 @@ def _sign(values: Array) -> float:
 def _activation(lowering: Lowering, term: Activation) -> int:
     value = lowering.activated(term.x, term.kind)
     if value is None:
-        raise Refused(term.node, f"{term.kind} of something that no layer makes")
+        raise RefusedError(term.node, f"{term.kind} of something that no layer makes")
     return value
 
 
@@ -212,23 +209,20 @@ def _activation(lowering: Lowering, term: Activation) -> int:
 def _gated(lowering: Lowering, term: Elementwise) -> int:
     """An activation of one half times the other half: both layers of one value."""
     if term.op != "mul" or term.y is None:
-        raise Refused(term.node, f"{term.op} is not part of an operation that the core has")
+        raise RefusedError(term.node, f"{term.op} is not part of an operation that the core has")
     for gate, other in ((term.x, term.y), (term.y, term.x)):
-        part = gate.plain
-        kind, inner = ("none", gate) if part is None else ("none", gate)
-        if part is not None and isinstance(part.term, Activation) and _whole(gate, part.term):
-            kind, inner = part.term.kind, part.term.x
-        elif gate is term.x:
+        activated = identity(gate)
+        if isinstance(activated, Activation):
+            kind, inner = activated.kind, activated.x
+        elif gate is term.y:
+            kind, inner = "none", gate
+        else:
             continue
         halves = [expanded(inner), expanded(other)]
         layers = [half.parts[0].term for half in halves if len(half.parts) == 1]
         if len(layers) == 2 and all(isinstance(each, Linear) for each in layers):
             return _glu(lowering, term, halves, kind)
-    raise Refused(term.node, "a product of two values that are no halves of one layer")
-
-
-def _whole(form: Form, term: Term) -> bool:
-    return equal(form, view(term, np.arange(term.rows * term.columns, dtype=np.int32).reshape(form.shape)))
+    raise RefusedError(term.node, "a product of two values that are no halves of one layer")
 
 
 def _glu(lowering: Lowering, term: Elementwise, halves: list[Form], kind: str) -> int:
@@ -241,10 +235,10 @@ def _glu(lowering: Lowering, term: Elementwise, halves: list[Form], kind: str) -
         assert isinstance(linear, Linear)
         factor, bias = column(part.factor, half.shape), column(half.offset, half.shape)
         if factor is None or bias is None:
-            raise Refused(term.node, "halves that differ from row to row by more than their layer")
+            raise RefusedError(term.node, "halves that differ from row to row by more than their layer")
         value, weight, shift = operand(lowering, linear)
         if x is not None and value != x:
-            raise Refused(term.node, "a product of layers of two values")
+            raise RefusedError(term.node, "a product of layers of two values")
         x = value
         columns = part.index[0] % linear.columns
         weights.append(weight[columns] * factor[:, None])

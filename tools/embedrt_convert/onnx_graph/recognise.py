@@ -6,6 +6,7 @@ to be listed. Norms are recognised by what is divided by what.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ _POINTS = np.concatenate([np.linspace(-9.03, 9.01, 181), np.linspace(-0.43, 0.41
 # Of the greatest value. Constants of an exported function may be float16; the two kinds of GELU differ by 5e-5.
 _TOLERANCE = 1e-5
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "erf": erf,
     "exp": np.exp,
     "abs": np.abs,
@@ -117,8 +118,8 @@ def _evaluate_form(form: Form, base: Term, points: Floats) -> Floats | None:
     total = np.full_like(points, offset)
     for part in form.parts:
         factor = scalar(part.factor)
-        value = _evaluate(part.term, base, points) if factor is not None and _in_place(part, form) else None
-        if value is None:
+        value = _evaluate(part.term, base, points) if _in_place(part, form) else None
+        if factor is None or value is None:
             return None
         total = total + factor * value
     return total
@@ -220,9 +221,7 @@ def _is_square_of(term: Term, kind: str, x: Form) -> bool:
     if not isinstance(term, RowReduce) or term.kind != kind:
         return False
     square = identity(term.x)
-    return (
-        isinstance(square, Elementwise) and square.op == "pow" and square.power == 2 and equal(square.x, x)
-    )
+    return isinstance(square, Elementwise) and square.op == "pow" and square.power == 2 and equal(square.x, x)
 
 
 def _centred(x: Form) -> Form | None:

@@ -142,7 +142,7 @@ class Normalize(Term):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scores(Term):
-    """q · kᵀ of each head: rows are (head, query), columns keys. `q_columns` [heads, d] are columns of q [queries, …]."""
+    """q · kᵀ of each head: rows are (head, query), columns keys. `q_columns` [heads, d] are of q."""
 
     q: Form
     k: Form
