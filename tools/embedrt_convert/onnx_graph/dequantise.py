@@ -16,8 +16,6 @@ from embedrt_convert.onnx_graph import dequantise_integers, dequantise_operators
 from embedrt_convert.onnx_graph.dequantise_reals import Reals
 from embedrt_convert.onnx_graph.edit import Edit
 
-_QUANTISED = ("DequantizeLinear", "MatMulInteger", "ConvInteger")
-
 
 def dequantise(model: onnx.ModelProto) -> tuple[str, ...]:
     """Takes the quantised operators of `model`, and its integers, back to float32, in place. Returns notes.
@@ -32,30 +30,35 @@ def dequantise(model: onnx.ModelProto) -> tuple[str, ...]:
 
 def _dequantise(model: onnx.ModelProto) -> tuple[str, ...]:
     edit = Edit(model)
-    found: Counter[str] = Counter()
+    found = Counter(node.op_type for node in edit.nodes if _reads_integers(edit, node))
     for node in edit.nodes:
         if dequantise_operators.spell_out(edit, node):
             found[node.op_type] += 1
-    reals = Reals(edit)
-    for node in edit.nodes:
-        if node.op_type == "DequantizeLinear":
-            edit.replace(node.output[0], reals.value(node))
-            found[node.op_type] += 1
-        elif node.op_type in ("MatMulInteger", "ConvInteger"):
-            dequantise_integers.rewrite(edit, reals, node)
-            found[node.op_type] += 1
     if not found:
         return ()
+    reals = Reals(edit)
     for node in edit.nodes:
-        if node.op_type in (*_QUANTISED, "QuantizeLinear", "DynamicQuantizeLinear"):
+        if _is(node, "DequantizeLinear"):
+            edit.replace(node.output[0], reals.value(node))
+        elif _is(node, "MatMulInteger", "ConvInteger"):
+            dequantise_integers.rewrite(edit, reals, node)
+    for node in edit.nodes:
+        if _is(node, "DequantizeLinear", "MatMulInteger", "ConvInteger", "QuantizeLinear", "DynamicQuantizeLinear"):
             edit.remove(node)
     edit.finish()
-    return _notes(found, reals)
-
-
-def _notes(found: Counter[str], reals: Reals) -> tuple[str, ...]:
     operators = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
     notes = [f"quantised weights were taken back to float ({operators})"]
     if reals.rounded:
-        notes.append("the rounding of quantised activations was left out")
+        notes.append("activations are quantised in the graph: their rounding, and limits above 0, were left out")
     return tuple(notes)
+
+
+def _reads_integers(edit: Edit, node: onnx.NodeProto) -> bool:
+    """Whether a standard operator makes floats of quantised numbers. Casts of weights are folded with the constants."""
+    if _is(node, "Cast"):
+        return edit.element_type(node.input[0]) in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    return _is(node, "DequantizeLinear", "MatMulInteger", "ConvInteger")
+
+
+def _is(node: onnx.NodeProto, *operators: str) -> bool:
+    return node.op_type in operators and node.domain in dequantise_operators.DOMAINS

@@ -17,12 +17,13 @@ from embedrt_convert.onnx_graph.dequantise_weights import dequantised, unpacked
 from embedrt_convert.onnx_graph.edit import Edit, argument, attribute, described
 
 _MICROSOFT = "com.microsoft"
+DOMAINS = ("", "ai.onnx", _MICROSOFT)  # in which the names of operators mean what they mean here
 
 
 def spell_out(edit: Edit, node: onnx.NodeProto) -> bool:
     """Replaces `node` if it is such an operator; says whether it is. Raises ConversionError for what it cannot."""
     rule = _RULES.get(node.op_type)
-    if rule is None:
+    if rule is None or node.domain not in DOMAINS:
         return False
     arity, rewrite = rule
     if len(node.input) < arity or not node.output:
@@ -185,6 +186,8 @@ def _matmul_bits(edit: Edit, node: onnx.NodeProto) -> None:
     bits, block = attribute(node, "bits", 4), attribute(node, "block_size", 0)
     if bits not in (2, 4, 8) or min(columns, rows, block) < 1:
         raise ConversionError(f"{described(node)} has {bits} bits, K {rows}, N {columns}, blocks of {block}")
+    if attribute(node, "weight_prepacked", 0):
+        raise ConversionError(f"{described(node)} has weights that are packed for one kind of device")
     if argument(node, 4):
         raise ConversionError(f"{described(node)} has its rows in groups of another order (g_idx)")
     packed, scale = edit.array(node.input[1]), edit.array(node.input[2])
@@ -216,6 +219,29 @@ def _block_zeros(edit: Edit, node: onnx.NodeProto, columns: int, blocks: int, bi
     return zeros.reshape(-1)
 
 
+def _gather_blocks(edit: Edit, node: onnx.NodeProto) -> None:
+    """GatherBlockQuantized: rows of a table in blocks along an axis. Bytes hold several numbers of the last axis."""
+    table, scale = edit.array(node.input[0]), edit.array(node.input[2])
+    zeros = edit.array(node.input[3]) if argument(node, 3) else None
+    if table is None or scale is None or (argument(node, 3) and zeros is None):
+        raise ConversionError(f"{described(node)} has a table that is not constant")
+    axis = attribute(node, "quantize_axis", 1)
+    if table.dtype == np.uint8:
+        bits = attribute(node, "bits", 4)
+        if bits not in (2, 4, 8):
+            raise ConversionError(f"{described(node)} has numbers of {bits} bits")
+        table = unpacked(table, bits)
+        if zeros is None:
+            zeros = np.full(scale.shape, 1 << (bits - 1), np.uint8)
+        else:
+            zeros = unpacked(zeros, bits)[..., : scale.shape[-1]]
+    block = attribute(node, "block_size", 128)
+    floats = dequantised(table, scale, zeros, axis=axis, block=block, where=described(node))
+    inputs = [edit.constant(floats, node.output[0]), node.input[1]]
+    value = edit.add("Gather", inputs, node.output[0], axis=attribute(node, "gather_axis", 0))
+    _rename(edit, node, value)
+
+
 # By operator: how many inputs it has at least, and what it becomes.
 _RULES: dict[str, tuple[int, Callable[[Edit, onnx.NodeProto], None]]] = {
     "QLinearMatMul": (8, _binary("MatMul", axis=-1)),
@@ -236,4 +262,5 @@ _RULES: dict[str, tuple[int, Callable[[Edit, onnx.NodeProto], None]]] = {
     "DynamicQuantizeMatMul": (3, _dynamic_matmul),
     "MatMulIntegerToFloat": (4, _matmul_to_float),
     "MatMulNBits": (3, _matmul_bits),
+    "GatherBlockQuantized": (3, _gather_blocks),
 }

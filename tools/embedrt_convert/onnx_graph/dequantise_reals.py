@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.onnx_graph.dequantise_weights import Array, dequantised, quantised
+from embedrt_convert.onnx_graph.dequantise_weights import Array, dequantised, limits, quantised
 from embedrt_convert.onnx_graph.edit import Edit, argument, attribute, described
 
 # Operators that move numbers and change none, by how many of their inputs they move (None: all).
@@ -16,6 +17,7 @@ _MOVES: dict[str, int | None] = {
     **dict.fromkeys(("Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Tile"), 1),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "MaxPool"), 1),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), 1),
+    "Resize": 1,
     "Concat": None,
 }
 _LOWEST = {
@@ -25,6 +27,17 @@ _LOWEST = {
 _AVERAGES = ("ReduceMean", "ReduceMax", "GlobalAveragePool", "GlobalMaxPool")
 _MASK = -1e3  # a factor or a number below this is for masks
 _SIX = 6.0  # where relu6 ends
+
+
+def _moved_inputs(node: onnx.NodeProto) -> range | tuple[int, ...]:
+    """Which inputs of a node that moves numbers are those numbers. Raises ConversionError."""
+    if node.op_type != "Pad":
+        return range(_MOVES[node.op_type] or len(node.input))
+    if attribute(node, "mode", b"constant") != b"constant":
+        return (0,)
+    if not argument(node, 2):
+        raise ConversionError(f"{described(node)} pads integers with 0, which need not be the zero of their floats")
+    return (0, 2)
 
 
 class Reals:
@@ -38,6 +51,8 @@ class Reals:
 
     def value(self, node: onnx.NodeProto) -> str:
         """The name of the value of a DequantizeLinear. Raises ConversionError."""
+        if not argument(node, 1):
+            raise ConversionError(f"{described(node)} has no scale")
         axis, block = attribute(node, "axis", 1), attribute(node, "block_size", 0)
         return self.of(argument(node, 0), argument(node, 1), argument(node, 2), axis=axis, block=block, reader=node)
 
@@ -62,7 +77,7 @@ class Reals:
             return argument(source, 0)
         if source is not None and source.op_type == "QuantizeLinear":
             return self._behind(source, scale, zero, axis, reader)
-        if source is not None and source.op_type in _MOVES:
+        if source is not None and source.op_type in (*_MOVES, "Pad"):
             return self._moved(source, integers, scale, zero, block, reader)
         return self._computed(integers, scale, zero, reader)
 
@@ -92,15 +107,16 @@ class Reals:
         Tools that quantise drop a Relu before integers whose range begins at 0 anyhow: the range is the Relu.
         """
         value = argument(source, 0)
-        zero = self._zero(source)
         step = self._parameter(argument(source, 1), source)
-        begins_at_zero = bool(np.all(zero == np.iinfo(zero.dtype).min))
+        zero = self._zero(source)
+        low, high = limits(zero, described(source))
+        begins_at_zero = bool(np.all(zero.astype(np.int32) == low))
+        # Rounding makes a little less than 0 of a constant that keeps a sum from being less.
         if not begins_at_zero or self._lowest(value, 16) >= -float(step.max()) or self._masks(value):
             return value
-        top = (float(np.iinfo(zero.dtype).max) - float(np.iinfo(zero.dtype).min)) * float(step.max())
-        if step.size == 1 and abs(top - _SIX) < 1e-4:
-            limits = [self._edit.constant(np.array(limit, np.float32), value) for limit in (0.0, _SIX)]
-            return self._edit.clip(value, limits[0], limits[1])
+        if step.size == 1 and abs((high - low) * float(step.max()) - _SIX) < 1e-4:
+            ends = [self._edit.constant(np.array(end, np.float32), value) for end in (0.0, _SIX)]
+            return self._edit.add("Clip", [value, *ends], value)
         return self._edit.add("Relu", [value], value)
 
     def _lowest(self, name: str, depth: int) -> float:
@@ -152,11 +168,9 @@ class Reals:
             )
         key = (id(source), scale, zero)
         if key not in self._made:
-            count = _MOVES[source.op_type]
-            moved = len(source.input) if count is None else count
             copy = onnx.NodeProto()
             copy.CopyFrom(source)
-            for index in range(moved):
+            for index in _moved_inputs(source):
                 copy.input[index] = self.of(source.input[index], scale, zero, axis=1, block=0, reader=reader)
             copy.output[:] = [self._edit.name(name) if name else "" for name in source.output]
             self._edit.append(copy)
@@ -192,16 +206,18 @@ class Reals:
         return value
 
     def _zero(self, source: onnx.NodeProto) -> Array:
+        """The zero point of a QuantizeLinear, whose type is that of its integers."""
         if argument(source, 2):
             return self._parameter(argument(source, 2), source)
-        return np.zeros((), np.uint8)
+        kind = attribute(source, "output_dtype", 0) or onnx.TensorProto.UINT8
+        return np.zeros((), helper.tensor_dtype_to_np_dtype(kind))
 
     def _same(self, written: str, read: str, source: onnx.NodeProto, reader: onnx.NodeProto) -> None:
         """A scale or zero point must be the same one on both sides."""
         if self._edit.resolved(written) == self._edit.resolved(read):
             return
         arrays = [self._edit.array(name) if name else np.zeros(()) for name in (written, read)]
-        if arrays[0] is None or arrays[1] is None or not np.array_equal(arrays[0], arrays[1]):
+        if arrays[0] is None or arrays[1] is None or not np.array_equal(arrays[0].reshape(-1), arrays[1].reshape(-1)):
             raise ConversionError(
                 f"{described(reader)} reads integers of {described(source)} with another scale or zero point"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,12 @@ def dequantised(values: Array, scale: Array, zero: Array | None, *, axis: int, b
     """
     if zero is not None and zero.size != scale.size:
         raise ConversionError(f"{where} has {scale.size} scales and {zero.size} zero points")
-    numbers = values.astype(np.float32) if values.dtype.kind not in "iu" else values.astype(np.int32)
+    # In place, as a table of words is large. All integers of 16 bits are floats; those of 32 bits have no zero point.
+    numbers = values.astype(np.float32)
     if zero is not None:
-        offset = _spread(zero.astype(numbers.dtype), values.shape, axis, block, where)
-        numbers = numbers - offset
-    factor = _spread(scale.astype(np.float32), values.shape, axis, block, where)
-    return np.asarray(numbers.astype(np.float32) * factor, np.float32)
+        numbers -= _spread(zero.astype(np.float32), values.shape, axis, block, where)
+    numbers *= _spread(scale.astype(np.float32), values.shape, axis, block, where)
+    return numbers
 
 
 def _spread(parameter: Array, shape: tuple[int, ...], axis: int, block: int, where: str) -> Array:
@@ -53,11 +54,19 @@ def _spread(parameter: Array, shape: tuple[int, ...], axis: int, block: int, whe
 
 def quantised(values: Array, scale: Array, zero: Array, *, axis: int, where: str) -> Array:
     """QuantizeLinear of a constant: to the integers of `zero`'s type, ties to even. Raises ConversionError."""
-    limits = np.iinfo(zero.dtype)
+    low, high = limits(zero, where)
     scales = _spread(scale.astype(np.float32), values.shape, axis, 0, where)
     zeros = _spread(zero.astype(np.float32), values.shape, axis, 0, where)
-    integers = np.clip(np.rint(values / scales) + zeros, limits.min, limits.max)
-    return np.asarray(integers, zero.dtype)
+    return np.asarray(np.clip(np.rint(values / scales) + zeros, low, high), np.int32)
+
+
+def limits(zero: Array, where: str) -> tuple[int, int]:
+    """The lowest and highest integer of the type of `zero`. Raises ConversionError if they are no integers."""
+    match = re.fullmatch(r"(u?)int(2|4|8|16)", zero.dtype.name)
+    if match is None:
+        raise ConversionError(f"{where} rounds to {zero.dtype.name}, which is not understood")
+    bits = int(match[2])
+    return (0, (1 << bits) - 1) if match[1] else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
 def unpacked(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:

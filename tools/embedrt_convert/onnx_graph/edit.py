@@ -69,10 +69,6 @@ class Edit:
         """The version of the standard operators."""
         return max((entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
 
-    def clip(self, value: str, low: str, high: str) -> str:
-        """`value` between two constants of one element."""
-        return self.add("Clip", [value, low, high], value)
-
     def add(self, operator: str, inputs: list[str], hint: str, *, domain: str = "", **attributes: Any) -> str:
         """A new node with one output, whose name is returned. Order does not matter until `finish`."""
         output = self.name(hint)
@@ -82,7 +78,10 @@ class Edit:
     def constant(self, value: Array, hint: str) -> str:
         name = self.name(hint)
         tensor = self.model.graph.initializer.add()
-        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        tensor.name = name
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        tensor.dims.extend(value.shape)
+        tensor.raw_data = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
         self._tensors[name] = tensor
         return name
 
@@ -105,6 +104,11 @@ class Edit:
         if shape is None or 0 in shape:
             return None
         return value.reshape(tuple(shape.tolist()))
+
+    def element_type(self, name: str) -> int:
+        """The onnx.TensorProto.DataType of a weight, 0 for any other value."""
+        tensor = self._tensors.get(name)
+        return 0 if tensor is None else int(tensor.data_type)
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         return self._producers.get(self.resolved(name))

@@ -37,8 +37,9 @@ class Signature:
 def read(path: pathlib.Path) -> onnx.ModelProto:
     """The model of an ONNX file, external data included. Raises ConversionError."""
     model = _parse(path)
+    _check(path, model)
     total = 0
-    for tensor in _tensors(model):
+    for tensor in _tensors(path, model):
         size = _size(path, tensor)
         total += size
         if total > _MAX_WEIGHTS:
@@ -47,7 +48,6 @@ def read(path: pathlib.Path) -> onnx.ModelProto:
             _load_external(path, tensor, size)
         else:
             _check_content(path, tensor, size)
-    _check(path)
     return model
 
 
@@ -82,38 +82,52 @@ def _parse(path: pathlib.Path) -> onnx.ModelProto:
     return model
 
 
-def _check(path: pathlib.Path) -> None:
+def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
+    """The checker, on all but the weights: it would copy them, and look for files where it should not."""
+    shell = onnx.ModelProto()
+    for field in ("ir_version", "producer_name"):
+        setattr(shell, field, getattr(model, field))
+    shell.opset_import.extend(model.opset_import)
+    shell.functions.extend(model.functions)
+    graph = shell.graph
+    graph.name = model.graph.name
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.node.extend(model.graph.node)
+    for weight in model.graph.initializer:
+        graph.initializer.add(name=weight.name, data_type=onnx.TensorProto.FLOAT, dims=[0], raw_data=b"")
+    for node in graph.node:
+        if node.op_type in _RUNTIME_OPERATORS and node.domain in ("", "ai.onnx"):
+            node.domain = "com.microsoft"
+    if not any(entry.domain == "com.microsoft" for entry in shell.opset_import):
+        shell.opset_import.add(domain="com.microsoft", version=1)
     try:
-        onnx.checker.check_model(str(path))
-    except onnx.checker.ValidationError as error:
-        message = str(error).strip()
-        if not any(f"No Op registered for {operator} " in message for operator in _RUNTIME_OPERATORS):
-            raise ConversionError(f"{path} is not a valid ONNX model: {message}") from None
-    except (RuntimeError, ValueError) as error:
-        raise ConversionError(f"{path} is not a valid ONNX model: {error}") from None
+        onnx.checker.check_model(shell)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise ConversionError(f"{path} is not a valid ONNX model: {str(error).strip()}") from None
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor: of the graph, of graphs in attributes and of functions, sparse ones in their parts."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+def _tensors(path: pathlib.Path, model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor: of the graph, of functions and of the graphs inside nodes."""
     graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
     while graphs or nodes:
         if graphs:
             graph = graphs.pop()
+            if graph.sparse_initializer:
+                raise ConversionError(f"{path} has sparse weights: save them as ordinary tensors")
             yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-            if graph is not model.graph:
-                nodes.extend(graph.node)
+            nodes.extend(graph.node)
             continue
         for attribute in nodes.pop().attribute:
-            graphs.extend([attribute.g] if attribute.HasField("g") else [])
+            if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                raise ConversionError(f"{path} has sparse weights: save them as ordinary tensors")
+            if attribute.HasField("g"):
+                graphs.append(attribute.g)
             graphs.extend(attribute.graphs)
-            yield from [attribute.t] if attribute.HasField("t") else []
+            if attribute.HasField("t"):
+                yield attribute.t
             yield from attribute.tensors
-            sparse_tensors = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
-            for sparse in [*sparse_tensors, *attribute.sparse_tensors]:
-                yield from (sparse.values, sparse.indices)
 
 
 # Bits of an element, for the types that can be stored raw.

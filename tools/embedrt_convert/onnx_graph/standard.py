@@ -13,6 +13,8 @@ from embedrt_convert.onnx_graph.edit import described
 from embedrt_convert.onnx_graph.precision import to_single
 from embedrt_convert.onnx_graph.simplify import simplified
 
+_INTEGERS = ("QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeLSTM", "QLinearConv", "QLinearMatMul")
+
 
 @dataclass(frozen=True)
 class Standard:
@@ -32,11 +34,15 @@ def standard(model: onnx.ModelProto) -> Standard:
     _drop_weights_from_inputs(model)
     if to_single(model):
         notes.append("half precision was taken to float32")
+    if any(map(_has_graphs, model.graph.node)):
+        # Exporters write an If for what depends on a size: where that is fixed, one branch stays, without the If.
+        model = simplified(model)
+        _check_flow(model)
     notes.extend(dequantise(model))
     model, expanded = _expanded(model)
     notes.extend(expanded)
     model = simplified(model)
-    _check(model)
+    _check_integers(model)
     return Standard(model, tuple(notes))
 
 
@@ -66,11 +72,20 @@ def _expanded(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]
     return expanded, tuple(notes)
 
 
-def _check(model: onnx.ModelProto) -> None:
-    """Graphs inside a node are code that runs or does not: what is left of them was not decided by constants."""
+def _has_graphs(node: onnx.NodeProto) -> bool:
+    return any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+
+
+def _check_flow(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        if _has_graphs(node):
             raise ConversionError(
                 f"{described(node)} runs one graph or another as the data decide: only a fixed sequence of steps "
                 "can be converted. Export the model without control flow"
             )
+
+
+def _check_integers(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        if node.op_type in _INTEGERS:
+            raise ConversionError(f"{described(node)} makes integers whose floats are not known")
