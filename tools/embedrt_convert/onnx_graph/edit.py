@@ -179,7 +179,7 @@ class Edit:
             state[id(producer)] = False
             producer.input[:] = [self.resolved(value) for value in producer.input]
             pending.append((producer, "", ""))
-            needs = [*producer.input, *_captured(producer)]
+            needs = [*producer.input, *captured(producer)]
             pending.extend((None, value, described(producer)) for value in needs)
         return ordered, used
 
@@ -196,7 +196,7 @@ def _constant(node: onnx.NodeProto) -> Array | None:
     return None
 
 
-def _captured(node: onnx.NodeProto) -> list[str]:
+def captured(node: onnx.NodeProto) -> list[str]:
     """The outer values that the graphs inside a node read."""
     names: list[str] = []
     for entry in node.attribute:
@@ -204,6 +204,6 @@ def _captured(node: onnx.NodeProto) -> list[str]:
             inner = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
             inner.update(name for inside in graph.node for name in inside.output)
             for inside in graph.node:
-                names.extend(name for name in [*inside.input, *_captured(inside)] if name not in inner)
+                names.extend(name for name in [*inside.input, *captured(inside)] if name not in inner)
             names.extend(info.name for info in graph.output if info.name not in inner)
     return names

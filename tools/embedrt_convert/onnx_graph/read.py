@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from embedrt_convert.errors import ConversionError
 
+_STANDARD = ("", "ai.onnx")
 _MAX_GRAPH = (2 << 30) - 1  # bytes: what one protobuf message can hold
 _MAX_WEIGHTS = 8 << 30  # bytes, over all tensors: two tensors may name the same bytes of a file
 # onnxruntime's optimiser writes these without a domain, in graphs of opsets that do not have them yet.
@@ -84,6 +85,13 @@ def _parse(path: pathlib.Path) -> onnx.ModelProto:
 
 def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
     """The checker, on all but the weights: it would copy them, and look for files where it should not."""
+    newest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        if entry.domain in _STANDARD and not 1 <= entry.version <= newest:
+            raise ConversionError(
+                f"{path} is of opset {entry.version}, this version of onnx knows up to {newest}: upgrade onnx, "
+                "or export the model for an older opset"
+            )
     shell = onnx.ModelProto()
     for field in ("ir_version", "producer_name"):
         setattr(shell, field, getattr(model, field))
@@ -94,10 +102,13 @@ def _check(path: pathlib.Path, model: onnx.ModelProto) -> None:
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
     graph.node.extend(model.graph.node)
+    for info in (*graph.input, *graph.output):
+        if info.type.HasField("tensor_type"):
+            info.type.tensor_type.shape.SetInParent()  # not everyone writes shapes, and nobody needs them
     for weight in model.graph.initializer:
         graph.initializer.add(name=weight.name, data_type=onnx.TensorProto.FLOAT, dims=[0], raw_data=b"")
     for node in graph.node:
-        if node.op_type in _RUNTIME_OPERATORS and node.domain in ("", "ai.onnx"):
+        if node.op_type in _RUNTIME_OPERATORS and node.domain in _STANDARD:
             node.domain = "com.microsoft"
     if not any(entry.domain == "com.microsoft" for entry in shell.opset_import):
         shell.opset_import.add(domain="com.microsoft", version=1)

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 
 from embedrt_convert.errors import ConversionError
+from embedrt_convert.onnx_graph.edit import captured
 
 # These make operators that no standard has, or shift work to other nodes than the ones an error should name.
 _FUSIONS = (
@@ -26,6 +27,7 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     Names of nodes and values stay, and what exporters write about a node. Raises ConversionError when onnxruntime does
     not take the graph.
     """
+    _drop_unused(model.graph)
     written = {name: node for node in model.graph.node for name in node.output}
     with tempfile.TemporaryDirectory() as folder:
         source, target = pathlib.Path(folder, "graph.onnx"), pathlib.Path(folder, "simple.onnx")
@@ -62,3 +64,14 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
         if before is not None and not node.metadata_props:
             node.metadata_props.extend(before.metadata_props)
     return result
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Takes away what no output needs, which onnxruntime does not."""
+    needed = {info.name for info in graph.output}
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if needed.isdisjoint(node.output):
+            del graph.node[index]
+        else:
+            needed.update(node.input, captured(node))

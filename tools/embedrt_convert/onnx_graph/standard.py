@@ -8,6 +8,7 @@ import onnx
 import onnx.inliner
 
 from embedrt_convert.errors import ConversionError
+from embedrt_convert.onnx_graph.branches import straight
 from embedrt_convert.onnx_graph.dequantise import dequantise
 from embedrt_convert.onnx_graph.edit import described
 from embedrt_convert.onnx_graph.precision import to_single
@@ -34,10 +35,7 @@ def standard(model: onnx.ModelProto) -> Standard:
     _drop_weights_from_inputs(model)
     if to_single(model):
         notes.append("half precision was taken to float32")
-    if any(map(_has_graphs, model.graph.node)):
-        # Exporters write an If for what depends on a size: where that is fixed, one branch stays, without the If.
-        model = simplified(model)
-        _check_flow(model)
+    model = straight(model)
     notes.extend(dequantise(model))
     model, expanded = _expanded(model)
     notes.extend(expanded)
@@ -70,19 +68,6 @@ def _expanded(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]
         return model, ()
     expanded, notes = fused.expand(model)
     return expanded, tuple(notes)
-
-
-def _has_graphs(node: onnx.NodeProto) -> bool:
-    return any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-
-
-def _check_flow(model: onnx.ModelProto) -> None:
-    for node in model.graph.node:
-        if _has_graphs(node):
-            raise ConversionError(
-                f"{described(node)} runs one graph or another as the data decide: only a fixed sequence of steps "
-                "can be converted. Export the model without control flow"
-            )
 
 
 def _check_integers(model: onnx.ModelProto) -> None:
