@@ -1,5 +1,7 @@
 """Fused embeddings, norms, activations and products beside the standard ops they are expanded to."""
 
+import math
+
 import numpy as np
 import pytest
 from fused_graphs import check, floats, weight
@@ -62,3 +64,15 @@ def test_quick_gelu_with_alpha():
 @pytest.mark.parametrize("op", ["BiasGelu", "FastGelu"])
 def test_activations_with_bias(op):
     check(op, [3 * floats(B, S, H), weight(H)])
+
+
+def test_bias_add():
+    x, bias, skip = floats(B, S, H), weight(H), floats(B, S, H)
+    check("BiasAdd", [x, bias, skip], [x + np.asarray(bias) + skip])
+
+
+def test_bias_split_gelu():
+    x, bias = 2 * floats(B, S, H), weight(H)
+    left, right = np.split(x + np.asarray(bias), 2, -1)
+    gelu = right * (1 + np.vectorize(math.erf)(right / math.sqrt(2))) / 2
+    check("BiasSplitGelu", [x, bias], [(left * gelu).astype(np.float32)])

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 import onnx
 
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.onnx_graph import fused_attention, fused_simple
+from embedrt_convert.onnx_graph import (
+    fused_attention,
+    fused_product,
+    fused_rotary,
+    fused_simple,
+    fused_standard_attention,
+)
 from embedrt_convert.onnx_graph.fused_pieces import Pieces, described
 from embedrt_convert.onnx_graph.fused_shapes import Shapes
 
@@ -24,14 +30,22 @@ _EXPANSIONS: dict[tuple[str, str], Callable[[Pieces], list[str]]] = {
     (_MICROSOFT, "BiasSplitGelu"): fused_simple.bias_split_gelu,
     (_MICROSOFT, "EmbedLayerNormalization"): fused_simple.embed_layer_norm,
     (_MICROSOFT, "FastGelu"): fused_simple.fast_gelu,
+    (_MICROSOFT, "FusedConv"): fused_product.fused_conv,
+    (_MICROSOFT, "FusedGemm"): fused_product.fused_gemm,
+    (_MICROSOFT, "FusedMatMul"): fused_product.fused_matmul,
     (_MICROSOFT, "Gelu"): fused_simple.gelu,
     (_MICROSOFT, "GroupQueryAttention"): fused_attention.group_query_attention,
     (_MICROSOFT, "MultiHeadAttention"): fused_attention.multi_head_attention,
+    (_MICROSOFT, "NhwcConv"): fused_product.nhwc_conv,
     (_MICROSOFT, "QuickGelu"): fused_simple.quick_gelu,
+    (_MICROSOFT, "RotaryEmbedding"): fused_rotary.microsoft_rotary_embedding,
     (_MICROSOFT, "SimplifiedLayerNormalization"): fused_simple.rms_normalization,
     (_MICROSOFT, "SkipLayerNormalization"): fused_simple.skip_layer_norm,
     (_MICROSOFT, "SkipSimplifiedLayerNormalization"): fused_simple.skip_rms_norm,
+    (_MICROSOFT, "TransposeMatMul"): fused_product.fused_matmul,
+    ("", "Attention"): fused_standard_attention.standard_attention,
     ("", "RMSNormalization"): fused_simple.rms_normalization,
+    ("", "RotaryEmbedding"): fused_rotary.rotary_embedding,
     ("", "SimplifiedLayerNormalization"): fused_simple.rms_normalization,
 }
 

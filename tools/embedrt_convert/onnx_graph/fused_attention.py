@@ -15,6 +15,7 @@ from embedrt_convert.onnx_graph.fused_attend import (
     split_heads,
 )
 from embedrt_convert.onnx_graph.fused_pieces import Pieces
+from embedrt_convert.onnx_graph.fused_rotary import rotate
 
 _DAMAGED = "the file is damaged"
 
@@ -105,16 +106,20 @@ def _within(p: Pieces, bounds: str, q: str, k: str) -> str:
 
 def group_query_attention(p: Pieces) -> list[str]:
     """com.microsoft GroupQueryAttention of whole texts: no cache, rows padded on the right."""
-    unsupported = {3: "past_key", 4: "past_value", 9: "position_ids", 11: "head_sink", 12: "k_scale", 13: "v_scale"}
+    unsupported = {3: "past_key", 4: "past_value", 11: "head_sink", 12: "k_scale", 13: "v_scale"}
     p.refuse_inputs(unsupported | {14: "q_norm_weight", 15: "k_norm_weight", 16: "query_seqlens"}, NO_CACHE)
     p.refuse_outputs({1: "present_key", 2: "present_value", 3: "output_qk"}, NO_CACHE)
-    p.refuse_unless(local_window_size=-1, smooth_softmax=0, sliding_window_cache=0, do_rotary=0)
+    p.refuse_unless(local_window_size=-1, smooth_softmax=0, sliding_window_cache=0)
     heads, groups = p.heads(), p.heads("kv_num_heads")
     query, key, value = p.required(0), p.input(1), p.input(2)
     if key is None or value is None:
         size = p.fixed_size(query, 2) // (heads + 2 * groups)
         query, key, value = p.split(query, (heads * size, groups * size, groups * size), -1)
     q, k, v = (split_heads(p, x, n) for x, n in ((query, heads), (key, groups), (value, groups)))
+    if p.attribute("do_rotary", 0):
+        positions = p.input(9) or p.unsqueeze(p.count(q, 2), 0)
+        caches = p.required(7), p.required(8), positions, p.attribute("rotary_interleaved", 0)
+        q, k = (rotate(p, x, *caches) for x in (q, k))
     ends = p.add("Add", p.required(5), p.constant(1, np.int32))
     visible = before(p, ends, k)
     if p.attribute("causal", 1):

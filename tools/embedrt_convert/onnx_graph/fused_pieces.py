@@ -15,6 +15,8 @@ from embedrt_convert.onnx_graph.fused_shapes import Dims, Shapes
 
 _LAST = np.iinfo(np.int64).max
 
+_UNKNOWN = "export the model with another exporter or a newer opset"
+
 
 class Pieces:
     """The nodes that take one fused node's place, named after it.
@@ -86,6 +88,13 @@ class Pieces:
 
     # Shapes
 
+    def element_type(self, value: str) -> int:
+        """The TensorProto.DataType of a value."""
+        kind = self._shapes.element_type(value)
+        if kind is None:
+            self.refuse(f"the element type of its value {value!r} is not known", _UNKNOWN)
+        return kind
+
     def rank(self, value: str) -> int:
         return len(self._known_dims(value))
 
@@ -102,8 +111,7 @@ class Pieces:
     def _known_dims(self, value: str) -> Dims:
         dims = self._shapes.dims(value)
         if dims is None:
-            advice = "run onnx.shape_inference on the file or export it with another exporter"
-            self.refuse(f"the shape of its value {value!r} is not known", advice)
+            self.refuse(f"the shape of its value {value!r} is not known", _UNKNOWN)
         return dims
 
     # Nodes

@@ -1,6 +1,8 @@
-"""The shapes of a graph's values while its fused ops are being written out."""
+"""The shapes and element types of a graph's values while its fused ops are being written out."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -22,7 +24,8 @@ class Shapes:
         weights = {tensor.name: tensor for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in weights]
         self._known: dict[str, Dims] = {name: tuple(tensor.dims) for name, tensor in weights.items()}
-        self._known |= {value.name: dims for value in inputs if (dims := _dims(value)) is not None}
+        self._types = {name: tensor.data_type for name, tensor in weights.items()}
+        self._learn(inputs)
         self._prefix = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
         self._prefix.graph.name = graph.name
         self._prefix.graph.input.extend(inputs)
@@ -46,14 +49,28 @@ class Shapes:
     def add_constant(self, tensor: onnx.TensorProto) -> None:
         self._prefix.graph.initializer.append(tensor)
         self._known[tensor.name] = tuple(tensor.dims)
+        self._types[tensor.name] = tensor.data_type
 
     def dims(self, value: str) -> Dims | None:
         """The sizes of a value's axes, None for one that is not fixed; None when not even their number is known."""
-        if value not in self._known and self._stale:
-            inferred = onnx.shape_inference.infer_shapes(self._prefix, data_prop=True).graph.value_info
-            self._known |= {v.name: dims for v in inferred if (dims := _dims(v)) is not None}
-            self._stale = False
+        if value not in self._known:
+            self._infer()
         return self._known.get(value)
+
+    def element_type(self, value: str) -> int | None:
+        """The TensorProto.DataType of a value, None when it is not known."""
+        if value not in self._types:
+            self._infer()
+        return self._types.get(value)
+
+    def _infer(self) -> None:
+        if self._stale:
+            self._learn(onnx.shape_inference.infer_shapes(self._prefix, data_prop=True).graph.value_info)
+            self._stale = False
+
+    def _learn(self, values: Collection[onnx.ValueInfoProto]) -> None:
+        self._types |= {v.name: v.type.tensor_type.elem_type for v in values}
+        self._known |= {v.name: dims for v in values if (dims := _dims(v)) is not None}
 
 
 def _dims(value: onnx.ValueInfoProto) -> Dims | None:
