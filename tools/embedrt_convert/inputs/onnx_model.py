@@ -59,6 +59,7 @@ def read(
     model = read_graph(files.path)
     for name in (files.graph, *facts.external(files.path)):
         files.read(name)  # for the digest
+    lossy, about = facts.is_lossy(model), facts.about(model)
     made = standard(model)
     inputs = roles(View(made.model))
     config = files.json("config.json") if files.has("config.json") else {}
@@ -68,7 +69,7 @@ def read(
         "licence": huggingface.read_licence(files),
         "classifier": classifier,
     }
-    graph = Graph(files.path, made.model, inputs, facts.is_lossy(model), facts.about(model))
+    graph = Graph(files.path, made.model, inputs, lossy, about)
     if PIXELS in inputs.values():
         return _images(files, common, graph, made.notes, config, tail, image_size)
     if image_size is not None or classifier:
