@@ -10,7 +10,9 @@ import numpy as np
 import timm.models.vision_transformer as timm_vit
 import torch
 import transformers
-from conv_nets import PEERS
+import torchvision.models.regnet as tv_regnet
+from conv_nets import CLASSES, PEERS
+from conv_nets import randomise as randomise_network
 from image_models import MEAN, STD, normalised, random_pixels
 from numpy.typing import NDArray
 from onnx_texts import randomise
@@ -46,6 +48,7 @@ class ImageModel:
         return {name: tensor.numpy()[0] for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def calibration(self) -> list[dict[str, NDArray[np.float32]]]:
+        """What ranges are measured on."""
         return [self.feeds(pixels) for pixels in random_pixels(self.size, 16, seed=100)]
 
     def about(self) -> dict[str, Any]:
@@ -133,3 +136,28 @@ def convolutional_rows(peer: str, size: tuple[int, int] = (64, 64)) -> ImageMode
     """The map and the vector of a network of transformers."""
     model = PEERS[peer]().model
     return ImageModel(OfPixels(getattr(model, model.base_model_prefix), _ROWS).eval(), size, _ROWS)
+
+
+def dinov2() -> ImageModel:
+    return _transformers("Dinov2", "sdpa", _ROWS, mlp_ratio=2)
+
+
+def swin() -> ImageModel:
+    """Windows of patches that shift."""
+    sizes = {
+        "embed_dim": 16,
+        "depths": [1, 2],
+        "num_heads": [2, 4],
+        "window_size": 4,
+        "image_size": 32,
+        "patch_size": 4,
+    }
+    model = transformers.SwinModel(transformers.SwinConfig(**sizes))
+    return ImageModel(randomise(OfPixels(model, _ROWS)), (32, 32), _ROWS)
+
+
+def regnet() -> ImageModel:
+    """Convolutions of groups of channels."""
+    stages = tv_regnet.BlockParams([1, 1, 2, 1], [8, 16, 24, 32], [8] * 4, [1.0] * 4, [2] * 4, se_ratio=0.25)
+    model = randomise_network(tv_regnet.RegNet(stages, num_classes=CLASSES, stem_width=8))
+    return ImageModel(Renamed(model).eval(), (64, 64), ("logits",))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from onnx_toy import ToyEncoder
+from onnx_toy import LibraryEncoder, Recurrent, ToyEncoder
 from torch import nn
 
 VOCABULARY, LONGEST = 203, 48
@@ -87,7 +87,8 @@ class TextModel:
         return {name: tensor.numpy()[0] for name, tensor in zip(self.outputs, tensors, strict=True)}
 
     def calibration(self) -> list[dict[str, NDArray[np.int64]]]:
-        return [self.feeds(self.text(self.max_tokens, seed)) for seed in range(100, 108)]
+        """What ranges are measured on: texts of many lengths."""
+        return [self.feeds(self.text(length, 100 + length)) for length in range(2, self.max_tokens, 3)]
 
     def inputs_to_compare(self) -> list[NDArray[np.int64]]:
         """Texts of the shortest length to the longest."""
@@ -203,6 +204,46 @@ def clip_text(attention: str = "sdpa", eos: int = VOCABULARY - 1) -> TextModel:
     )
 
 
-def toy(*, library: bool, gated: bool) -> TextModel:
-    module = randomise(ToyEncoder(VOCABULARY, LONGEST, library=library, gated=gated))
-    return TextModel(module, _MASKED, ("sentence_embedding",))
+def toy(**settings: Any) -> TextModel:
+    return _own(ToyEncoder(VOCABULARY, LONGEST, **settings))
+
+
+def torch_encoder(*, norm_first: bool) -> TextModel:
+    return _own(LibraryEncoder(VOCABULARY, LONGEST, norm_first=norm_first))
+
+
+def lstm() -> TextModel:
+    return _own(Recurrent(VOCABULARY))
+
+
+def _own(module: nn.Module) -> TextModel:
+    return TextModel(randomise(module), _MASKED, ("sentence_embedding",))
+
+
+def electra() -> TextModel:
+    """Embeddings narrower than the layers."""
+    return TextModel(_transformers("Electra", "sdpa", embedding_size=20, **_SIZES), _TYPED, _TOKENS)
+
+
+def albert() -> TextModel:
+    """Layers that share their weights."""
+    return TextModel(_transformers("Albert", "eager", embedding_size=20, **_SIZES), _TYPED, _TOKENS)
+
+
+def xlm_roberta() -> TextModel:
+    return _from_second_position("XLMRoberta", "sdpa")
+
+
+def t5() -> TextModel:
+    """Relative positions, by buckets of distance; root mean square norms; GEGLU."""
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 56, "num_layers": 2, "num_heads": 4, "feed_forward_proj": "gated-gelu"}
+    buckets = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 20}
+    config = transformers.T5Config(vocab_size=VOCABULARY, **sizes, **buckets)
+    return TextModel(randomise(Selected(transformers.T5EncoderModel(config), _TOKENS)), _MASKED, _TOKENS)
+
+
+def modernbert() -> TextModel:
+    """Rotary positions, a window in two of three layers, GEGLU, no biases."""
+    sizes = {**_SIZES, "num_hidden_layers": 3, "local_attention": 8}
+    special = {f"{name}_token_id": number for number, name in enumerate(("pad", "bos", "eos", "cls", "sep"))}
+    return TextModel(_transformers("ModernBert", "sdpa", **sizes, **special), _MASKED, _TOKENS)

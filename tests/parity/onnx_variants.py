@@ -5,7 +5,6 @@ Each takes the path of a graph and the path to write to; the tools are onnxrunti
 
 from __future__ import annotations
 
-import logging
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -21,6 +20,7 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
 HEADS, HIDDEN = 4, 32
+_FLOAT = {"DefaultTensorType": onnx.TensorProto.FLOAT}  # of values whose type is not inferred through a fused operator
 
 
 def fused(source: pathlib.Path, target: pathlib.Path, *, float16: bool = False, **options: bool) -> None:
@@ -60,7 +60,7 @@ def dynamic(source: pathlib.Path, target: pathlib.Path, *, signed: bool = True, 
         str(target),
         per_channel=per_channel,
         weight_type=quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        extra_options=_FLOAT,
     )
 
 
@@ -85,28 +85,23 @@ def static(
     feeds: list[dict[str, NDArray[Any]]],
     form: str = "QDQ",
     per_channel: bool = False,
-    **options: Any,
+    operators: tuple[str, ...] = (),
 ) -> None:
-    """Weights and activations in 8 bits, by ranges measured on `feeds`."""
-    settings = {"DefaultTensorType": onnx.TensorProto.FLOAT, **options}
-    if form == "QDQ":
-        prepared = target.with_suffix(".step.onnx")
-        quantization.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    else:
-        prepared = source
-    logging.getLogger().setLevel(logging.ERROR)
+    """Weights and activations in 8 bits, by ranges measured on `feeds`; of all operators unless some are named."""
+    step = target.with_suffix(".step.onnx")
+    quantization.quant_pre_process(str(source), str(step), skip_symbolic_shape=True)
     quantization.quantize_static(
-        str(prepared),
+        str(step),
         str(target),
         _Reader(feeds),
         quant_format=quantization.QuantFormat[form],
+        op_types_to_quantize=list(operators) or None,
         per_channel=per_channel,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
-        extra_options=settings,
+        extra_options=_FLOAT,
     )
-    if prepared != source:
-        prepared.unlink()
+    step.unlink()
 
 
 class _Reader(quantization.CalibrationDataReader):

@@ -7,6 +7,7 @@ output. A graph that is in the folder already stays as it is.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -58,8 +59,19 @@ MODELS: dict[str, Callable[[], TextModel | ImageModel]] = {
     "mpnet": texts.mpnet,
     "clip-text": texts.clip_text,
     "clip-text-argmax": partial(texts.clip_text, eos=2),
-    "toy-hand-gated": partial(texts.toy, library=False, gated=True),
-    "toy-library-gelu": partial(texts.toy, library=True, gated=False),
+    "toy-gated": partial(texts.toy, gated=True),
+    "toy-gelu": texts.toy,
+    "toy-library": partial(texts.toy, library=True),
+    "toy-rotary": partial(texts.toy, positions="rotary"),
+    "toy-alibi": partial(texts.toy, positions="alibi"),
+    "torch-encoder-first": partial(texts.torch_encoder, norm_first=True),
+    "torch-encoder-last": partial(texts.torch_encoder, norm_first=False),
+    "electra": texts.electra,
+    "albert": texts.albert,
+    "xlm-roberta": texts.xlm_roberta,
+    "t5": texts.t5,
+    "modernbert": texts.modernbert,
+    "lstm": texts.lstm,
     "vit": pictures.vit,
     "vit-eager": partial(pictures.vit, "eager", ("last_hidden_state",)),
     "vit-classes": pictures.vit_classes,
@@ -75,6 +87,10 @@ MODELS: dict[str, Callable[[], TextModel | ImageModel]] = {
     "efficientnet-lite0": partial(pictures.convolutional_features, "timm efficientnet_lite0"),
     "efficientnet-b0": partial(pictures.convolutional, "torchvision efficientnet_b0"),
     "efficientnet-b0-timm": partial(pictures.convolutional_features, "timm tf_efficientnet_b1"),
+    "dinov2": pictures.dinov2,
+    "convnext": partial(pictures.convolutional_features, "timm convnext_tiny"),
+    "regnet": pictures.regnet,
+    "swin": pictures.swin,
 }
 
 # Done to BERT of TorchScript with the eager attention, which is what onnxruntime's optimiser knows; opset 17.
@@ -92,6 +108,7 @@ VARIANTS: dict[str, tuple[Callable[..., None], str]] = {
     "dynamic-by-session": (variants.dynamic_then_session, "8 bits"),
     "static-qdq": (variants.static, "8 bits"),
     "static-qdq-columns": (partial(variants.static, per_channel=True), "8 bits"),
+    "static-qdq-products": (partial(variants.static, operators=("MatMul",)), "8 bits"),
     "static-qoperator": (partial(variants.static, form="QOperator"), "8 bits"),
     "blocks-4": (partial(variants.in_blocks, bits=4), "4 bits"),
     "blocks-4-zeros": (partial(variants.in_blocks, bits=4, symmetric=False), "4 bits"),
@@ -123,8 +140,16 @@ GRAPHS: dict[str, Graph] = {
     ),
     "vit-dynamic": Graph("vit-eager", "torchscript", 17, variants.dynamic, "8 bits"),
 }
+# What no program can be made of.
 _LENGTH = "torch's own attention, traced for another: the graph runs for the example's number of tokens alone"
-GRAPHS["toy-library-gelu-torchscript-17"] = Graph("toy-library-gelu", "torchscript", 17, refused=_LENGTH)
+for _name, _why in {
+    "toy-library-torchscript-17": _LENGTH,
+    "torch-encoder-first-torchscript-17": _LENGTH,
+    "torch-encoder-last-torchscript-17": _LENGTH,
+    **{f"lstm-{exporter}-{opset}": "no op for it" for exporter, opset in EXPORTERS.items()},
+    **{f"swin-{exporter}-{opset}": "no op for windows of patches" for exporter, opset in EXPORTERS.items()},
+}.items():
+    GRAPHS[_name] = dataclasses.replace(GRAPHS[_name], refused=_why)
 
 
 def export(model: Any, path: pathlib.Path, exporter: str, opset: int) -> None:
