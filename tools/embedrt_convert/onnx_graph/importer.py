@@ -165,7 +165,7 @@ def chosen_output(graph: Graph, output: str | None) -> str:
     """The output that is asked for, or the only one. Raises ConversionError."""
     if output is None and len(graph.outputs) == 1:
         return str(graph.outputs[0])
-    if output not in graph.outputs:
+    if output is None or output not in graph.outputs:
         asked = "several outputs, of which one must be named" if output is None else f"no output {output}"
         raise ConversionError(f"the graph has {asked}: {', '.join(graph.outputs)}")
     return output
