@@ -63,6 +63,21 @@ class Reals:
             self._known[key] = self._trace(*key, reader)
         return self._known[key]
 
+    def scale_of(self, integers: str, names: list[str]) -> str:
+        """Which of `names` scales `integers`, that are not constant, to floats; "" if that cannot be told."""
+        source = self._edit.producer(integers)
+        while source is not None and source.op_type in _MOVES:
+            source = self._edit.producer(source.input[0])
+        if source is not None and source.op_type in ("DynamicQuantizeLinear", "QuantizeLinear"):
+            own = self._edit.resolved(source.output[1] if source.op_type[0] == "D" else source.input[1])
+            return own if own in names else ""
+        # Rows of a table, say: any scale of one element serves, and the first factor is that of the first operand.
+        for name in names:
+            value = self._edit.array(name)
+            if value is not None and value.size == 1:
+                return name
+        return ""
+
     def _trace(self, integers: str, scale: str, zero: str, axis: int, block: int, reader: onnx.NodeProto) -> str:
         values = self._edit.array(integers)
         if values is not None:
@@ -71,8 +86,7 @@ class Reals:
         source = self._edit.producer(integers)
         if source is not None and source.op_type == "DynamicQuantizeLinear":
             self._same(source.output[2], zero, source, reader)
-            if scale:
-                self._same(source.output[1], scale, source, reader)
+            self._same(source.output[1], scale, source, reader)
             self.rounded = True
             return argument(source, 0)
         if source is not None and source.op_type == "QuantizeLinear":
@@ -172,6 +186,7 @@ class Reals:
             copy.CopyFrom(source)
             for index in _moved_inputs(source):
                 copy.input[index] = self.of(source.input[index], scale, zero, axis=1, block=0, reader=reader)
+            copy.name = self._edit.name(source.name)
             copy.output[:] = [self._edit.name(name) if name else "" for name in source.output]
             self._edit.append(copy)
             self._made[key] = copy
