@@ -49,7 +49,8 @@ def _dequantise(model: onnx.ModelProto) -> tuple[str, ...]:
     operators = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
     notes = [f"quantised weights were taken back to float ({operators})"]
     if reals.rounded:
-        notes.append("activations are quantised in the graph: their rounding, and limits above 0, were left out")
+        limits = ", and the limits that calibration gave them," if reals.limited else ""
+        notes.append(f"the rounding of activations{limits} was left out")
     return tuple(notes)
 
 

@@ -89,17 +89,6 @@ def _softmax(edit: Edit, node: onnx.NodeProto) -> None:
     _output(edit, node, edit.add("Softmax", [_real(edit, node, 0)], node.output[0], axis=axis), 3)
 
 
-def _reduce_mean(edit: Edit, node: onnx.NodeProto) -> None:
-    axes = attribute(node, "axes", [])
-    settings = {"keepdims": attribute(node, "keepdims", 1)}
-    inputs = [_real(edit, node, 0)]
-    if edit.opset >= 18 and axes:
-        inputs.append(edit.constant(np.array(axes, np.int64), node.output[0]))
-    elif axes:
-        settings["axes"] = axes
-    _output(edit, node, edit.add("ReduceMean", inputs, node.output[0], **settings), 3)
-
-
 def _concat(edit: Edit, node: onnx.NodeProto) -> None:
     parts = [_real(edit, node, first) for first in range(2, len(node.input), 3)]
     _output(edit, node, edit.add("Concat", parts, node.output[0], **_attributes(node)), 0)
@@ -253,7 +242,6 @@ _RULES: dict[str, tuple[int, Callable[[Edit, onnx.NodeProto], None]]] = {
     "QLinearGlobalAveragePool": (4, _unary("GlobalAveragePool")),
     "QLinearAveragePool": (4, _unary("AveragePool")),
     "QLinearSoftmax": (4, _softmax),
-    "QLinearReduceMean": (4, _reduce_mean),
     "QLinearConcat": (5, _concat),
     "QLinearWhere": (8, _where),
     "QGemm": (5, _gemm),

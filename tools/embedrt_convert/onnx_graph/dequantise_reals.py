@@ -33,11 +33,11 @@ def _moved_inputs(node: onnx.NodeProto) -> range | tuple[int, ...]:
     """Which inputs of a node that moves numbers are those numbers. Raises ConversionError."""
     if node.op_type != "Pad":
         return range(_MOVES[node.op_type] or len(node.input))
-    if attribute(node, "mode", b"constant") != b"constant":
-        return (0,)
-    if not argument(node, 2):
+    if argument(node, 2):
+        return (0, 2)
+    if attribute(node, "mode", b"constant") == b"constant":
         raise ConversionError(f"{described(node)} pads integers with 0, which need not be the zero of their floats")
-    return (0, 2)
+    return (0,)
 
 
 class Reals:
@@ -48,6 +48,7 @@ class Reals:
         self._known: dict[tuple[str, str, str, int, int], str] = {}
         self._made: dict[tuple[int, str, str], onnx.NodeProto] = {}
         self.rounded = False  # whether a value that is not constant lost its rounding
+        self.limited = False  # whether one lost the limits that calibration gave it, too
 
     def value(self, node: onnx.NodeProto) -> str:
         """The name of the value of a DequantizeLinear. Raises ConversionError."""
@@ -111,7 +112,7 @@ class Reals:
                 where=described(source),
             )
             return self._edit.constant(self._folded(numbers, scale, zero, axis, 0, reader), source.output[0])
-        self.rounded = True
+        self.rounded = self.limited = True
         result = self._clipped(source)
         return result if scale else self._edit.add("Div", [result, argument(source, 1)], source.output[0])
 

@@ -64,11 +64,6 @@ class Edit:
                 self._names.add(name)
                 return name
 
-    @property
-    def opset(self) -> int:
-        """The version of the standard operators."""
-        return max((entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
-
     def add(self, operator: str, inputs: list[str], hint: str, *, domain: str = "", **attributes: Any) -> str:
         """A new node with one output, whose name is returned. Order does not matter until `finish`."""
         output = self.name(hint)
