@@ -38,7 +38,10 @@ class Signature:
 def read(path: pathlib.Path) -> onnx.ModelProto:
     """The model of an ONNX file, external data included. Raises ConversionError."""
     model = _parse(path)
-    _check(path, model)
+    try:
+        _check(path, model)
+    except UnicodeDecodeError as error:
+        raise ConversionError(f"{path} is not a valid ONNX model: a name is not UTF-8: {error}") from None
     total = 0
     for tensor in _tensors(path, model):
         size = _size(path, tensor)

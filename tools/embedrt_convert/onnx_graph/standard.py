@@ -29,6 +29,14 @@ def standard(model: onnx.ModelProto) -> Standard:
     The result computes what `model` computes, in float32 and without the rounding of quantised activations.
     Raises ConversionError.
     """
+    try:
+        return _standard(model)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        # What the checker lets through and onnxruntime would not: an attribute of another type, say.
+        raise ConversionError(f"the graph is malformed: {type(error).__name__}: {error}") from error
+
+
+def _standard(model: onnx.ModelProto) -> Standard:
     notes: list[str] = []
     if model.functions:
         model = _inlined(model)
