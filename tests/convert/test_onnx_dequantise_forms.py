@@ -151,11 +151,11 @@ def test_convolutions_of_integers(tmp_path, per_channel):
     ws = scales(4) if per_channel else scales()
     wz = np.zeros(ws.shape, np.int8)
     bias = integers(4, low=-3000, high=3000, kind=np.int32)
-    weights = {"w": w, "ws": ws, "wz": wz, "bias": bias, "far": np.float32(0.32)}
+    weights = {"w": w, "ws": ws, "wz": wz, "bias": bias, "far": np.float32(0.5)}
     floats = {"w": real(w, ws, wz, 0), "bias": (bias * (STEP * ws.astype(np.float64))).astype(np.float32)}
     pads = {"pads": [1, 1, 1, 1]}
     nodes = between(node("QLinearConv", "q s z w ws wz far middle bias", "v", **pads), "far middle")
-    check(tmp_path, nodes, [node("Conv", "x w bias", "out", **pads)], weights, floats=floats, steps=6)
+    check(tmp_path, nodes, [node("Conv", "x w bias", "out", **pads)], weights, floats=floats, steps=10)
 
 
 ROWS = {"x": ["batch", "length", 6]}
