@@ -1,10 +1,11 @@
 """Fused products and convolutions beside the standard ops they are expanded to."""
 
-import numpy as np
 import onnx
 import pytest
-from fused_graphs import check, floats, weight
+from fused_graphs import check, check_model, floats, model_of, run, value_info, weight
 from onnx import helper
+from onnxruntime.transformers.fusion_nhwc_conv import FusionNhwcConv
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 
 @pytest.mark.parametrize("op", ["FusedMatMul", "TransposeMatMul"])
@@ -41,8 +42,15 @@ def test_gemm(activation):
 
 @pytest.mark.parametrize(
     ("activation", "parameters"),
-    [("", []), ("Relu", []), ("Tanh", []), ("HardSwish", []), ("Clip", [-0.5, 1.5]), ("LeakyRelu", [0.1])]
-    + [("HardSigmoid", [0.3, 0.4])],
+    [
+        ("", []),
+        ("Relu", []),
+        ("Tanh", []),
+        ("HardSwish", []),
+        ("Clip", [-0.5, 1.5]),
+        ("LeakyRelu", [0.1]),
+        ("HardSigmoid", [0.3, 0.4]),
+    ],
 )
 @pytest.mark.parametrize("with_sum", [False, True])
 def test_conv(activation, parameters, with_sum):
@@ -53,12 +61,15 @@ def test_conv(activation, parameters, with_sum):
 
 
 def test_conv_with_channels_last():
-    """onnxruntime has it on GPUs only: beside a Conv of the same picture."""
-    x, weights, bias = floats(2, 7, 6, 4), weight(6, 3, 3, 2), weight(6)
-    conv = helper.make_node("Conv", ["x", "w", "b"], ["y"], group=2, strides=[2, 1])
-    picture = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    channels_first = np.ascontiguousarray(np.asarray(weights).transpose(0, 3, 1, 2))
-    expected = onnx.reference.ReferenceEvaluator(conv).run(
-        None, {"x": picture, "w": channels_first, "b": np.asarray(bias)}
-    )
-    check("NhwcConv", [x, weights, bias], [expected[0].transpose(0, 2, 3, 1)], group=2, strides=[2, 1])
+    """onnxruntime has it on GPUs only: its tool makes it of a Conv, which is run instead."""
+    conv = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", group=2, strides=[2, 1])
+    x, weights = floats(2, 4, 7, 6), {"w": floats(6, 2, 3, 3), "b": floats(6)}
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [*"nchw"])
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    model = model_of(helper.make_graph([conv], "graph", [value_info("x", x)], [y], tensors))
+    expected = run(model, {"x": x})
+    tool = OnnxModel(model)
+    FusionNhwcConv(tool, update_weight=True).apply()
+    tool.topological_sort()
+    assert "NhwcConv" in [node.op_type for node in tool.model.graph.node]
+    check_model(tool.model, {"x": x}, expected)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import onnx
+import onnx.shape_inference
 
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.onnx_graph import (
@@ -52,10 +53,10 @@ _EXPANSIONS: dict[tuple[str, str], Callable[[Pieces], list[str]]] = {
 _ADVICE = "save the model as it was before it was optimised for one runtime or device"
 _PACKED = "save the model without packing: its tokens must come as [batch, sequence]"
 _REFUSED = {
-    "PackedAttention": _PACKED,
-    "PackedMultiHeadAttention": _PACKED,
-    "RemovePadding": _PACKED,
-    "RestorePadding": _PACKED,
+    (_MICROSOFT, "PackedAttention"): _PACKED,
+    (_MICROSOFT, "PackedMultiHeadAttention"): _PACKED,
+    (_MICROSOFT, "RemovePadding"): _PACKED,
+    (_MICROSOFT, "RestorePadding"): _PACKED,
 }
 
 
@@ -82,9 +83,10 @@ def expand(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
 def _expand_graph(graph: onnx.GraphProto, opset: int, shapes: Shapes) -> Counter[str]:
     """Expands in place and counts the ops."""
     nodes = list(graph.node)
-    used = {name for node in nodes for name in node.input if name} | {value.name for value in graph.output}
+    everywhere = [inner for node in nodes for inner in (node, *_inner_nodes(node))]
+    used = {name for node in everywhere for name in node.input if name} | {value.name for value in graph.output}
     names = {value.name for value in (*graph.input, *graph.initializer)}
-    names |= {name for node in nodes for name in (node.name, *node.output)}
+    names |= {name for node in everywhere for name in (node.name, *node.output)}
     counts: Counter[str] = Counter()
     del graph.node[:]
     for index, node in enumerate(nodes):
@@ -97,9 +99,14 @@ def _expand_graph(graph: onnx.GraphProto, opset: int, shapes: Shapes) -> Counter
             continue
         node.name = node.name or f"{node.op_type}_{index}"
         if _key(node) not in _EXPANSIONS:
-            raise ConversionError(f"{described(node)} is not supported; {_REFUSED.get(node.op_type, _ADVICE)}")
+            raise ConversionError(f"{described(node)} is not supported; {_advice(node)}")
         pieces = Pieces(node, opset, shapes, used, names)
-        pieces.finish(_EXPANSIONS[_key(node)](pieces))
+        try:
+            results = _EXPANSIONS[_key(node)](pieces)
+        except (IndexError, TypeError, ValueError, onnx.shape_inference.InferenceError) as error:
+            # The checker of onnx does not know these ops: shapes and types of attributes may be any.
+            raise ConversionError(f"{described(node)} is not well formed: {error}") from error
+        pieces.finish(results)
         graph.node.extend(pieces.nodes)
         graph.initializer.extend(pieces.constants)
         counts[node.op_type] += 1
@@ -112,6 +119,12 @@ def _key(node: onnx.NodeProto) -> tuple[str, str]:
 
 def _is_fused(node: onnx.NodeProto) -> bool:
     return _key(node) in _EXPANSIONS or node.domain not in _STANDARD
+
+
+def _advice(node: onnx.NodeProto) -> str:
+    if node.domain == "com.microsoft.nchwc":
+        return "let onnxruntime save the model at its optimisation level 'extended' at most, which fits any CPU"
+    return _REFUSED.get(_key(node), _ADVICE)
 
 
 def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

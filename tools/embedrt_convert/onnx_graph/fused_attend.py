@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from onnx import TensorProto
 
 from embedrt_convert.onnx_graph.fused_pieces import Pieces
 
@@ -64,4 +65,4 @@ def causal(p: Pieces, q: str, k: str) -> str:
 
 def before(p: Pieces, ends: str, k: str) -> str:
     """True for keys before their row's end, of shape [batch], int32: [batch, 1, 1, keys]."""
-    return p.add("Less", p.count(k, 2), p.unsqueeze(p.add("Cast", ends, to=7), 1, 2, 3))
+    return p.add("Less", p.count(k, 2), p.unsqueeze(p.add("Cast", ends, to=TensorProto.INT64), 1, 2, 3))

@@ -36,7 +36,7 @@ def attention(p: Pieces) -> list[str]:
 
 
 def multi_head_attention(p: Pieces) -> list[str]:
-    """com.microsoft MultiHeadAttention: of queries, keys and values that lack no more than their bias."""
+    """com.microsoft MultiHeadAttention: of queries, keys and values, which only lack their bias."""
     p.refuse_inputs({6: "past_key", 7: "past_value", 8: "past_sequence_length", 9: "cache_indirection"}, NO_CACHE)
     p.refuse_outputs({1: "present_key", 2: "present_value", 3: "qk"}, NO_CACHE)
     q, k, v = _queries_keys_values(p, p.heads())
@@ -94,7 +94,8 @@ def _visible(p: Pieces, mask: str, q: str, k: str) -> str | None:
 
 
 def _within(p: Pieces, bounds: str, q: str, k: str) -> str:
-    """Bounds are the ends of the rows; with twice as many, their starts follow; any others follow for GPU kernels."""
+    """Keys from the start of their row to its end: of bounds that are all ends; ends, then starts; or ends, then
+    offsets, of another number, that no CPU kernel needs."""
     batch = p.length(q, 0)
     twice = p.add("Add", batch, batch)
     starts = p.add("Slice", p.add("Concat", bounds, bounds, axis=0), batch, twice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from embedrt_convert.onnx_graph.fused_pieces import Pieces
 
@@ -39,7 +40,7 @@ def _lengths(p: Pieces, ids: str) -> str:
     mask = p.input(7)
     if mask is None:
         return p.add("Expand", p.constant(0, np.int32), p.length(ids, 0))
-    ones = p.add("Cast", p.add("Equal", mask, p.constant(1, np.int32)), to=6)
+    ones = p.add("Cast", p.add("Equal", mask, p.constant(1, np.int32)), to=TensorProto.INT32)
     return p.reduce("ReduceSum", ones, 1, keepdims=False)
 
 
