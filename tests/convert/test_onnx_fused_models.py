@@ -139,3 +139,16 @@ def test_a_mask_of_unknown_shape_is_refused():
     model.graph.input[1].type.tensor_type.ClearField("shape")
     with pytest.raises(ConversionError, match="the shape of its value 'in3' is not known"):
         fused.expand(model)
+
+
+def test_an_output_that_only_a_branch_uses_is_kept():
+    model, feeds = graph_of("SkipLayerNormalization", [X, X, weight(16)], outputs=("y", "", "", "sum"))
+    branches = [
+        helper.make_graph([helper.make_node(op, ["sum"], ["z"])], op, [], [onnx.ValueInfoProto(name="z")])
+        for op in ("Neg", "Abs")
+    ]
+    node = helper.make_node("If", ["c"], ["out"], then_branch=branches[0], else_branch=branches[1])
+    model.graph.node.append(node)
+    model.graph.input.append(helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []))
+    model.graph.output[1].name = "out"
+    check_model(model, feeds | {"c": np.array(True)})
