@@ -23,10 +23,12 @@ constexpr size_t tile_keys(size_t tokens, size_t window, size_t rows) {
   return window > 0 && most < tokens ? most : tokens;
 }
 
-// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long.
+// Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long, or a window narrow: a
+// tile computes the keys of all its queries for each of them.
 template <class Isa>
 size_t query_rows(size_t tokens, size_t window) {
   size_t rows = Isa::kRows;
+  if (window > 0 && window < rows) rows = round_up(window, 16);
   while (rows > 16 && rows * tile_keys(tokens, window, rows) > kTileScores) rows -= 16;
   return rows;
 }
@@ -191,11 +193,11 @@ struct AttentionI8 {
   }
 
   // Integer scores of N queries, [N, score_stride] at `acc`, from key `low` on → their planes of bytes, a hi and a lo
-  // row for each, and sum[i] = Σp. They see the keys `seen`, counted from `low`; several queries see the keys from
-  // `low` on. `factor` has the queries' scales, `bias` the first query's bias of key `low`. Queries side by side hide
-  // the latency of a row's reductions.
+  // row for each, and sum[i] = Σp. `seen`: the keys that each of them sees, counted from `low`. `factor` has the
+  // queries' scales, `bias` the first query's bias of key `low`. Queries side by side hide the latency of a row's
+  // reductions.
   template <int N, bool biased>
-  void softmax_rows(int32_t* acc, size_t low, Keys seen, const float* factor, const float* bias, uint8_t* planes,
+  void softmax_rows(int32_t* acc, size_t low, const Keys* seen, const float* factor, const float* bias, uint8_t* planes,
                     float* sum) const {
     const float* key_scale = piece<float>(at.key_scale) + low;
     const float* offset = piece<float>(at.offset) + low;
@@ -206,21 +208,23 @@ struct AttentionI8 {
       most[r] = lowest;
       bad[r] = none;
     }
-    const size_t start = seen.first / 16 * 16;
-    each_vector(seen.last - start, [&](size_t vector, int lanes) {
-      const size_t j = start + vector;
+    const auto scores_of = [&]<bool edge>(size_t j) {
       const F scale = V::load(key_scale + j), shift = V::load(offset + j);
       for (int r = 0; r < N; ++r) {
         const size_t row = static_cast<size_t>(r), place = row * at.score_stride + j;
         F s = V::fma(V::to_float(V::load_int(acc + place)), scale, shift);
         if constexpr (biased) s = V::fma(V::load(bias + j - row), V::set1(kLog2E), V::mul(s, V::set1(factor[row])));
-        if (N == 1 && j < seen.first) s = V::first(lowest, static_cast<int>(seen.first - j), s);
-        if (lanes < 16) s = V::first(s, lanes, lowest);
+        if constexpr (edge) s = only_seen<V>(s, j, seen[r], lowest);
         most[r] = V::max(s, most[r]);
         if constexpr (biased) bad[r] = V::fma(s, none, bad[r]);
         V::store(scores + place, s);
       }
-    });
+    };
+    // Later queries see later keys: between the last one's first and the first one's last all are seen.
+    size_t j = seen[0].first / 16 * 16;
+    for (; j < seen[N - 1].first; j += 16) scores_of.template operator()<true>(j);
+    for (; j + 16 <= seen[0].last; j += 16) scores_of.template operator()<false>(j);
+    for (; j < seen[N - 1].last; j += 16) scores_of.template operator()<true>(j);
     float top[N];
     if constexpr (N == 4) {
       V::reduce_max_4(most, top);
@@ -229,8 +233,8 @@ struct AttentionI8 {
     }
     I sums[N];
     for (int r = 0; r < N; ++r)
-      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, seen, top[r], biased ? 1.0f : factor[r],
-                           planes + static_cast<size_t>(2 * r) * at.plane_stride);
+      sums[r] = numerators(scores + static_cast<size_t>(r) * at.score_stride, seen[r], top[r],
+                           biased ? 1.0f : factor[r], planes + static_cast<size_t>(2 * r) * at.plane_stride);
     uint32_t totals[N];
     if constexpr (N == 4) {
       V::reduce_add_int_4(sums, totals);
@@ -304,7 +308,11 @@ struct AttentionI8 {
     // Each query's planes one after the other: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
     const auto softmax = [&]<int N>(size_t i) {
-      const Keys all = keys_seen(args, first + i, N), row{all.first - low, all.last - low};
+      Keys row[N];
+      for (size_t r = 0; r < N; ++r) {
+        row[r] = keys_seen(args, first + i + r, 1);
+        row[r] = {row[r].first - low, row[r].last - low};
+      }
       int32_t* from = acc + i * at.score_stride;
       uint8_t* to = planes + 2 * i * at.plane_stride;
       float sum[N];
@@ -322,8 +330,7 @@ struct AttentionI8 {
     };
     constexpr int N = V::kSideBySide;
     size_t row = 0;
-    if (!args.causal && args.window == 0)
-      for (; row + N <= count; row += N) softmax.template operator()<N>(row);
+    for (; row + N <= count; row += N) softmax.template operator()<N>(row);
     for (; row < count; ++row) softmax.template operator()<1>(row);
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);

@@ -21,11 +21,12 @@ inline Keys keys_seen(const AttentionArgs& args, size_t query, size_t count) {
   return keys;
 }
 
-// Sixteen lanes of a row that begin with key j; those of keys that are not seen become `fill`.
+// Sixteen lanes of a row that begin with key j; those of keys that are not seen, maybe all, become `fill`.
 template <class V>
 typename V::F only_seen(typename V::F x, size_t j, Keys keys, typename V::F fill) {
-  if (j < keys.first) x = V::first(fill, static_cast<int>(keys.first - j), x);
-  if (j + 16 > keys.last) x = V::first(x, static_cast<int>(keys.last - j), fill);
+  const auto lanes_before = [j](size_t key) { return key < j ? 0 : key > j + 16 ? 16 : static_cast<int>(key - j); };
+  if (j < keys.first) x = V::first(fill, lanes_before(keys.first), x);
+  if (j + 16 > keys.last) x = V::first(x, lanes_before(keys.last), fill);
   return x;
 }
 
