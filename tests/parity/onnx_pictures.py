@@ -9,8 +9,8 @@ import cpu_torchvision  # noqa: F401  (before timm and torchvision)
 import numpy as np
 import timm.models.vision_transformer as timm_vit
 import torch
-import transformers
 import torchvision.models.regnet as tv_regnet
+import transformers
 from conv_nets import CLASSES, PEERS
 from conv_nets import randomise as randomise_network
 from image_models import MEAN, STD, normalised, random_pixels

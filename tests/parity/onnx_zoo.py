@@ -7,6 +7,7 @@ output. A graph that is in the folder already stays as it is.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -154,6 +155,7 @@ for _name, _why in {
 
 def export(model: Any, path: pathlib.Path, exporter: str, opset: int) -> None:
     """Write the module's graph, for any number of texts or images and any length."""
+    module = copy.deepcopy(model.module)  # a tracer leaves its values in some
     example = model.example()
     arguments = {"input_names": list(model.inputs), "output_names": list(model.outputs), "opset_version": opset}
     if exporter == "dynamo":
@@ -166,7 +168,7 @@ def export(model: Any, path: pathlib.Path, exporter: str, opset: int) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.module,
+            module,
             (),
             str(path),
             kwargs=example,
