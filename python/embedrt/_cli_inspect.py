@@ -1,4 +1,4 @@
-"""`embedrt inspect`: what a model file says about itself, and its program as a listing; what is understood of a graph."""
+"""`embedrt inspect`: what a model file says about itself, and its program as a listing; or what a graph is made of."""
 
 from __future__ import annotations
 

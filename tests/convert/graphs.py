@@ -38,9 +38,9 @@ def text_graph(
         "far": np.array(-10000.0),
     }
     constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
-    integers = {"first": np.array(0), "second": np.array(1), "step": np.array(1), "ends": np.array([1, 2])}
-    integers["last"] = np.array([2])
-    integers["rows"] = np.array([1])
+    integers = {"first": np.array(0), "second": np.array(1), "step": np.array(1)}
+    integers["axis.2"] = np.array([2])
+    integers["axis.1"] = np.array([1])
     constants += [numpy_helper.from_array(value.astype(np.int64), name) for name, value in integers.items()]
     nodes: list[onnx.NodeProto] = []
 
@@ -66,16 +66,16 @@ def text_graph(
     mask = cast("attention_mask", "mask") if masked else ""
     if masked:
         hidden = op("Mul", op("Sub", "one", mask, to="off"), "far", to="hidden")
-        scores = op("Add", scores, op("Unsqueeze", hidden, "rows", to="hidden.rows"), to="masked")
+        scores = op("Add", scores, op("Unsqueeze", hidden, "axis.1", to="hidden.rows"), to="masked")
     mixed = op("MatMul", op("Softmax", scores, to="p", axis=-1), v, to="mixed")
     y = op("Add", linear(mixed, "o"), x, to="residual")
     rows = op("LayerNormalization", y, "norm.weight", "norm.bias", to=tokens or "token_rows", axis=-1, epsilon=1e-5)
     outputs = [helper.make_tensor_value_info(rows, TensorProto.FLOAT, ["batch", "sequence", COLUMNS])] if tokens else []
     if pooled:
         if masked:
-            wide = op("Unsqueeze", mask, "last", to="wide")
-            total = op("ReduceSum", op("Mul", rows, wide, to="kept"), "rows", to="total", keepdims=0)
-            op("Div", total, op("ReduceSum", wide, "rows", to="count", keepdims=0), to=pooled)
+            wide = op("Unsqueeze", mask, "axis.2", to="wide")
+            total = op("ReduceSum", op("Mul", rows, wide, to="kept"), "axis.1", to="total", keepdims=0)
+            op("Div", total, op("ReduceSum", wide, "axis.1", to="count", keepdims=0), to=pooled)
         else:
             op("ReduceMean", rows, to=pooled, axes=[1], keepdims=0)
         outputs.append(helper.make_tensor_value_info(pooled, TensorProto.FLOAT, ["batch", COLUMNS]))

@@ -85,7 +85,7 @@ class _Example:
 
 
 def _export(module: torch.nn.Module, example_inputs: Any, path: pathlib.Path) -> tuple[str, ...]:
-    """Write the graph, and return remarks. The newer exporter goes first; what it writes must run as the module does."""
+    """Write the graph, and return remarks. The newer exporter goes first; its graph must run as the module does."""
     import torch
 
     with _in_evaluation(module), torch.no_grad():
@@ -98,7 +98,7 @@ def _export(module: torch.nn.Module, example_inputs: Any, path: pathlib.Path) ->
                     warnings.simplefilter("ignore")
                     export(_wrapper(module, example), example, path)
                 _check(example, path)
-            except Exception as error:  # exporters raise whatever they met  # noqa: BLE001, PERF203
+            except Exception as error:  # exporters raise whatever they met  # noqa: PERF203
                 reasons.append(f"{exporter}: {_first_line(error)}")
             else:
                 return tuple(f"exported the older way, as the newer one failed ({reason})" for reason in reasons)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pathlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs.checkpoint import Image, Pooling
+from embedrt_convert.inputs.checkpoint import Image, Module, Pooling
 from embedrt_convert.onnx_graph import facts, importer
 from embedrt_convert.onnx_graph.graph import Graph, Input
 from embedrt_convert.onnx_graph.importer import Imported
@@ -42,22 +43,26 @@ def describe(path: pathlib.Path) -> dict[str, Lines]:
 
 
 def _output(graph: Graph, known: Mapping[str, str], output: Value) -> Lines:
+    has_rows = PIXELS not in known.values() and output.shape is not None and len(output.shape) == 3
     try:
-        imported = _imported(graph, known, output)
+        imported = _imported(graph, known, output, (Pooling("mean"),) if has_rows else ())
     except ConversionError as error:
         return [("not understood", str(error))]
+    # The pooling is not the graph's: it was put there to look at it.
+    counts = Counter(imported.families) - Counter({"pool (mean)": int(has_rows)})
+    rows = [("a vector for", "each token: modules.json or --pooling says how they become one")] if has_rows else []
     return [
-        *((family, str(count)) for family, count in imported.families.items()),
+        *rows,
+        *((family, str(count)) for family, count in counts.items()),
         *(("not needed", left) for left in imported.left),
         *(("note", note) for note in imported.notes),
     ]
 
 
-def _imported(graph: Graph, known: Mapping[str, str], output: Value) -> Imported:
+def _imported(graph: Graph, known: Mapping[str, str], output: Value, modules: tuple[Module, ...]) -> Imported:
     if PIXELS in known.values():
         (pixels,) = (each for each in graph.inputs if known[each.name] == PIXELS)
         return importer.import_images(graph.model, _image(pixels), output=output.name)
-    modules = (Pooling("mean"),) if output.shape is not None and len(output.shape) == 3 else ()
     return importer.import_text(graph.model, max_tokens=_TOKENS, vocabulary=None, output=output.name, modules=modules)
 
 

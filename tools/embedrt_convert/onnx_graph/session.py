@@ -60,7 +60,7 @@ class Session:
         return self._run({"pixels": pixels})
 
     def _run(self, values: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]:
-        feed = {
+        feed: dict[str, NDArray[Any]] = {
             each.name: values[self._roles[each.name]].astype(_TYPES.get(each.type, np.float32))
             for each in self._session.get_inputs()
         }

@@ -5,10 +5,12 @@ The bar is 1e-3 of the greatest number in the graph's own answer. A program beyo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from embedrt_convert import quality
@@ -31,8 +33,8 @@ class Distance:
 
     @property
     def is_small(self) -> bool:
-        """False for NaN."""
-        return self.difference <= BAR * self.scale
+        """False for NaN and infinity."""
+        return math.isfinite(self.difference) and self.difference <= BAR * self.scale
 
     def section(self) -> dict[str, float]:
         """For the report."""
@@ -73,17 +75,29 @@ def yardstick(graph: Graph) -> Session:
 
 
 def parting(imported: Imported, graph: Graph, values: Sequence[Values], run: Callable[[Session], list[Values]]) -> str:
-    """The first node at which program and graph part, in words.
+    """Where program and graph part, in words: the last node that is the same and the first that is not.
 
     `values` are the program's own, in order, for one item of the size that the importer looked at; `run` gives a
     session's outputs for the same item.
     """
-    session = Session(graph.standard, graph.inputs, [site.name for site in imported.sites], str(graph.path))
+    names = [site.name for site in imported.sites]
+    session = Session(_with_outputs(graph.standard, names), graph.inputs, names, str(graph.path))
+    agreed = "they agree at no node before"
     for site, expected in zip(imported.sites, run(session), strict=True):
         apart = distance([values[site.value].reshape(-1)[site.index]], [expected])
         if not apart.is_small:
-            return f"first at {site.node}, by {apart}"
-    return "though at no node for an item of the size that the importer looked at"
+            return f"{agreed}, and at {site.node} they differ by {apart}"
+        agreed = f"they still agree at {site.node}"
+    return f"{agreed}, and no node after it can be compared"
+
+
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """A copy that gives its inner values `names`, too."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {each.name for each in model.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in known)
+    return copy
 
 
 def check(apart: Distance, graph: Graph, worst: str, where: Callable[[], str]) -> None:
@@ -91,5 +105,5 @@ def check(apart: Distance, graph: Graph, worst: str, where: Callable[[], str]) -
     if not apart.is_small:
         raise ConversionError(
             f"the program made of {graph.path} does not compute what {RUNTIME} does: for {worst} they differ by "
-            f"{apart}, {where()}. Nothing is written; this is a bug"
+            f"{apart}; {where()}. Nothing is written; this is a bug"
         )
