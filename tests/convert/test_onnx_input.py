@@ -345,7 +345,7 @@ def test_graphs_are_inspected(folder, capsys):
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "input_ids ids, int64 [batch, sequence]" in lines
     assert "attention (1 heads) 1" in lines or "attention (1 head) 1" in lines
-    assert any(line.startswith("a vector for each token") for line in lines)
+    assert any(line.startswith("gives a vector for each token") for line in lines)
     assert not any(line.startswith("pool") for line in lines)
 
 

@@ -20,8 +20,10 @@ from embedrt_convert.sources.weights_file import PREPROCESSOR
 # Outputs by the names that exporters give them, the first that a graph has is taken.
 _VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
 _TOKENS = ("token_embeddings", "last_hidden_state")
-_IMAGES = ("image_embedding", "image_embeds", "pooler_output", "embedding")
-_LOGITS = ("logits",)
+_IMAGES = (
+    *("image_embedding", "image_embeds", "pooler_output", "embedding", "features"),
+    *("last_hidden_state", "patch_embeddings", "logits"),
+)
 _ENDLESS = 10**9  # tokenizer_config.json has 10^30 where a tokenizer has no limit
 _IDS = 2**31 - 1
 
@@ -132,7 +134,7 @@ def _images(
             f"{files.label} takes images: pooling, normalisation and a limit of tokens are for texts; the graph itself "
             "must have one vector for each image"
         )
-    output = _output(files, graph, tail, _LOGITS if common["classifier"] else _IMAGES)
+    output = _output(files, graph, tail, _IMAGES)
     if files.has(PREPROCESSOR) or not timm_folder.is_timm(config):
         if not files.has(PREPROCESSOR) and not files.has("processor_config.json"):
             raise ConversionError(

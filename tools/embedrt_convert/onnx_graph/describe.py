@@ -50,7 +50,11 @@ def _output(graph: Graph, known: Mapping[str, str], output: Value) -> Lines:
         return [("not understood", str(error))]
     # The pooling is not the graph's: it was put there to look at it.
     counts = Counter(imported.families) - Counter({"pool (mean)": int(has_rows)})
-    rows = [("a vector for", "each token: modules.json or --pooling says how they become one")] if has_rows else []
+    rows = (
+        [("gives", "a vector for each token; modules.json or --pooling says what makes one of them")]
+        if has_rows
+        else []
+    )
     return [
         *rows,
         *((family, str(count)) for family, count in counts.items()),

@@ -22,6 +22,11 @@ def lower_graph(checkpoint: Checkpoint, graph: Graph) -> Lowered:
     original: Original
     if checkpoint.image is not None:
         imported = importer.import_images(graph.standard, checkpoint.image, output=graph.output)
+        if checkpoint.classifier and "logits" not in imported.program.outputs:
+            raise ConversionError(
+                f"the output {imported.output} of {graph.path} is not known to be a classifier's: --labels says so, or "
+                "the name logits"
+            )
         original, notes = verify_images.verified(imported, graph, checkpoint.image)
     else:
         assert checkpoint.text is not None

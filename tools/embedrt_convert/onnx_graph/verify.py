@@ -66,12 +66,17 @@ def loss(found: Mapping[str, float]) -> str:
     )
 
 
-def yardstick(graph: Graph) -> Session:
+def yardstick(graph: Graph, outputs: Sequence[str]) -> Session:
     """The file itself, or, where it computes in fewer bits, the same graph with its weights taken back to float32."""
     label = str(graph.path)
     if graph.lossy:
-        return Session(graph.standard, graph.inputs, [graph.output], f"{label} in float32")
-    return Session(graph.path, graph.inputs, [graph.output], label)
+        return Session(graph.standard, graph.inputs, outputs, f"{label} in float32")
+    return Session(graph.path, graph.inputs, outputs, label)
+
+
+def described(graph: Graph) -> str:
+    """What `yardstick` runs, for the report."""
+    return "the graph with its weights taken back to float32" if graph.lossy else "the graph"
 
 
 def parting(imported: Imported, graph: Graph, values: Sequence[Values], run: Callable[[Session], list[Values]]) -> str:

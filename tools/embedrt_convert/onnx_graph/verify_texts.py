@@ -67,7 +67,7 @@ def verified(imported: Imported, graph: Graph, value: int, avoid: set[int]) -> t
     """
     program = imported.program
     texts = generated_ids(program, avoid)
-    session = verify.yardstick(graph)
+    session = verify.yardstick(graph, [graph.output])
     expected = [_rows(session, ids) for ids in texts]
     got = [_values(program, ids)[value] for ids in texts]
     apart = verify.distance(got, expected)
@@ -87,13 +87,12 @@ def verified(imported: Imported, graph: Graph, value: int, avoid: set[int]) -> t
             f"in a batch filled up to its longest text the graph gives other vectors ({padded}); "
             "what is converted is what it gives for a text alone"
         )
-    what = f"the graph, run by {verify.RUNTIME} one text at a time"
     if graph.lossy:
-        what = f"the graph with its weights taken back to float32, run by {verify.RUNTIME} one text at a time"
         own = Session(graph.path, graph.inputs, [graph.output], str(graph.path))
         lost = verify.lost([_rows(own, ids) for ids in texts], expected)
         found["graph_as_it_is"] = lost
         notes.append(verify.loss(lost))
+    what = f"{verify.described(graph)}, run by {verify.RUNTIME} one text at a time"
     return TextGraph(program, value, session, what, texts, found), tuple(notes)
 
 
