@@ -58,9 +58,12 @@ class Flow:
         starts = {}
         for node in self.nodes:
             if node.op == "Gather" and node.inputs[1] in indices and self.graph.is_constant(node.inputs[0]):
-                difference = indices[node.inputs[1]] - feeds[ids]
+                index = indices[node.inputs[1]]
+                if index.shape != feeds[ids].shape:
+                    continue
+                difference = index - feeds[ids]
                 table = self.graph.constant(node.inputs[0])
-                if difference.shape == feeds[ids].shape and is_scalar(difference, difference.flat[0]):
+                if is_scalar(difference, difference.flat[0]):
                     if node.attributes.get("axis", 0) != 0 or table.ndim != 2:
                         raise FlowError(node, "the table of tokens is not [ids, columns]", self)
                     term = Tokens(
@@ -128,7 +131,8 @@ class Flow:
             for name, form in zip(node.outputs, forms, strict=False):
                 if name:
                     self.values[name] = self._settled(node, name, form)
-        except NotUnderstoodError as error:
+        except (NotUnderstoodError, ValueError, IndexError) as error:
+            # NumPy's own errors: shapes that the op's definition does not allow, or an attribute that it does not have.
             raise FlowError(node, str(error), self) from None
 
     def _settled(self, node: Node, name: str, form: Form) -> Form:

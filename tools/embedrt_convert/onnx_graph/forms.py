@@ -168,7 +168,7 @@ def concatenated(forms: list[Form], axis: int) -> Form:
     parts: list[Part] = []
     for form, end, extent in zip(forms, ends, extents, strict=True):
         place = (slice(None),) * axis + (slice(int(end) - extent, int(end)),)
-        for part in form.parts:
+        for part in map(_source, form.parts):
             index = np.full(shape, ABSENT, np.int32)
             index[place] = part.index
             factor = np.zeros(shape)
@@ -177,6 +177,14 @@ def concatenated(forms: list[Form], axis: int) -> Form:
     offset = np.concatenate([np.broadcast_to(form.offset, form.shape) for form in forms], axis).astype(np.float64)
     made = tuple(_whole(part) for part in parts)
     return Form(shape, made, _plain_zero(offset))
+
+
+def _source(part: Part) -> Part:
+    """Of what a term's elements are taken from, when it is nothing but elements of another one."""
+    while (alias := part.term.alias()) is not None:
+        index = np.where(part.index == ABSENT, ABSENT, alias.index.reshape(-1)[part.index]).astype(np.int32)
+        part = Part(alias.term, index, part.factor)
+    return part
 
 
 def _merge(parts: list[Part], part: Part) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import ZERO, Array, Form, Index, Part, scalar
+from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Index, Part, add, scalar
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded, op, operand
 from embedrt_convert.onnx_graph.recognise import equal, identity
 from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores
@@ -63,7 +63,7 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     if (q.cos is None) != (k.cos is None):
         raise RefusedError(term.node, "only one of queries and keys is rotated")
     if q.cos is not None and q.sin is not None and k.cos is not None and k.sin is not None:
-        if not (np.array_equal(q.cos, k.cos) and np.array_equal(q.sin, k.sin)):
+        if not (np.allclose(q.cos, k.cos, atol=1e-6) and np.allclose(q.sin, k.sin, atol=1e-6)):
             raise RefusedError(term.node, "queries and keys are rotated by different angles")
         value = lowering.program.op("rope", value, name=lowering.name("rope", term), cos=q.cos, sin=q.sin, heads=heads)
     extra: dict[str, Any] = _positions(term, bias[term.heads])
@@ -116,30 +116,49 @@ def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
         raise RefusedError(term.node, "a window that reaches further to one side than to the other")
     if window < length - 1:
         found["window"] = window
-    table = np.zeros((heads, 2 * length - 1))
-    for head in range(heads):
-        # Along each diagonal one number: any of those that count.
-        table[head, (distance + length - 1)[counts]] = bias[head][counts]
+    # What is added to all scores of a query changes no softmax: the bias for the query itself is 0.
+    diagonal = np.diagonal(bias, axis1=1, axis2=2)[:, :, None]
+    if not _by_distance(bias, counts, distance) and _by_distance(bias - diagonal, counts, distance):
+        bias = bias - diagonal
+    if not _by_distance(bias, counts, distance):
+        raise RefusedError(term.node, "a bias that does not depend on the distance alone")
+    table = _table(bias, counts, distance)
     if np.any(table):
-        if not np.array_equal(table[:, distance + length - 1][:, counts], bias[:, counts]):
-            raise RefusedError(term.node, "a bias that does not depend on the distance alone")
         found["bias"] = table.astype(np.float32)
     return found
 
 
+def _table(bias: Array, counts: Array, distance: Array) -> NDArray[np.float64]:
+    """[heads, 2 · length - 1]: along each diagonal any of the numbers that count."""
+    length = bias.shape[1]
+    table = np.zeros((len(bias), 2 * length - 1))
+    for head, of_head in enumerate(bias):
+        table[head, (distance + length - 1)[counts]] = of_head[counts]
+    return table
+
+
+def _by_distance(bias: Array, counts: Array, distance: Array) -> bool:
+    """Whether what is added to scores depends on how far a key is from its query, up to rounding."""
+    expected = _table(bias, counts, distance)[:, distance + bias.shape[1] - 1]
+    return bool(np.allclose(expected[:, counts], bias[:, counts], rtol=1e-6, atol=1e-6))
+
+
 def _heads(term: Attention, form: Form, columns: Index) -> Heads:
     """The layer that makes columns [heads, d] of a form."""
-    turned = _rotation(form)
-    if turned is not None:
-        return _rotated(term, form, columns, *turned)
-    form = expanded(form)
-    if len(form.parts) != 1 or not isinstance(form.parts[0].term, Linear):
+    form = flattened(form)
+    sources = {part.term.number: part.term for part in form.parts}
+    linear = next(iter(sources.values()), None)
+    if len(sources) != 1 or not isinstance(linear, Linear) or len(form.parts) > 2:
         raise RefusedError(term.node, "queries, keys or values that no linear layer makes")
-    part = form.parts[0]
-    linear = form.parts[0].term
-    rows = part.index // linear.columns
+    rows = np.arange(form.shape[0])[:, None]
+    for part in form.parts:
+        if not np.all((part.index // linear.columns == rows) | (part.index == ABSENT)):
+            raise RefusedError(term.node, "queries, keys or values of a token that are made of other tokens")
+    if len(form.parts) == 2:
+        return _rotated(term, form, linear, columns)
+    (part,) = form.parts
     factor, bias = column(part.factor, form.shape), column(form.offset, form.shape)
-    if factor is None or bias is None or not np.array_equal(rows[:, 0], np.arange(form.shape[0])):
+    if factor is None or bias is None or np.any(part.index == ABSENT):
         raise RefusedError(term.node, "queries, keys or values that differ from row to row by more than their layer")
     scale = scalar(factor)
     if scale is not None and scale != 0:
@@ -151,44 +170,77 @@ def _heads(term: Attention, form: Form, columns: Index) -> Heads:
     return Heads(linear, of[columns], factor[columns], bias[columns], scale)
 
 
-def _rotation(form: Form) -> tuple[Part, Part, Form] | None:
-    """The parts of x · cos + turned x · sin, and x."""
-    inner = identity(form)
-    if isinstance(inner, Affine):
-        form = inner.x
-    if len(form.parts) != 2 or form.parts[0].term is not form.parts[1].term:
-        return None
-    source = form.parts[0].term
-    straight = next((part for part in form.parts if np.all(np.diff(part.index, axis=1) == 1)), None)
-    if straight is None:
-        return None
+def flattened(form: Form) -> Form:
+    """A form without affine terms: what they are sums of stands in their place."""
+    while any(isinstance(part.term, Affine) for part in form.parts):
+        made = Form(form.shape, (), form.offset)
+        for part in form.parts:
+            made = add(made, _inner(part, form.shape) if isinstance(part.term, Affine) else _alone(part, form.shape))
+        form = made
+    return form
+
+
+def _alone(part: Part, shape: tuple[int, ...]) -> Form:
+    return Form(shape, (part,), ZERO)
+
+
+def _inner(part: Part, shape: tuple[int, ...]) -> Form:
+    """An affine term's elements as what they are made of."""
+    assert isinstance(part.term, Affine)
+    x, there = part.term.x, part.index != ABSENT
+
+    def of(values: Array, absent: float) -> Array:
+        taken: Array = np.broadcast_to(values, x.shape).reshape(-1)[np.where(there, part.index, 0)]
+        return np.where(there, taken, absent)
+
+    parts = tuple(
+        Part(each.term, of(each.index, ABSENT).astype(np.int32), of(each.factor, 0) * part.factor) for each in x.parts
+    )
+    return Form(shape, parts, of(x.offset, 0) * part.factor)
+
+
+def _rotated(term: Attention, form: Form, linear: Linear, columns: Index) -> Heads:
+    """x · cos + turned x · sin: of x and the partner of each column."""
+    # At position 0 nothing is turned, whatever the angles.
+    straight = next((part for part in form.parts if np.all(np.broadcast_to(part.factor, form.shape)[0] != 0)), None)
+    if straight is None or np.any(straight.index == ABSENT):
+        raise RefusedError(term.node, "queries or keys that are two layers' sums")
     other = next(part for part in form.parts if part is not straight)
-    return straight, other, Form(form.shape, (Part(source, straight.index, np.ones(())),), ZERO)
-
-
-def _rotated(term: Attention, form: Form, columns: Index, straight: Part, other: Part, x: Form) -> Heads:
-    width = columns.shape[1]
-    cos, sin = (np.broadcast_to(part.factor, x.shape)[:, columns] for part in (straight, other))  # [length, heads, d]
-    if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])):
+    cos, sin = (np.broadcast_to(part.factor, form.shape)[:, columns] for part in (straight, other))  # [rows, heads, d]
+    if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])) or np.any(sin[0]):
         raise RefusedError(term.node, "heads are rotated by different angles")
-    # Where each column of a head takes its partner from, within the head.
-    place = {int(straight.index[0, c]): j for j, c in enumerate(columns[0])}
-    partners = [place.get(int(other.index[0, c]), -1) for c in columns[0]]
-    angles_sin, angles_cos = sin[:, 0], cos[:, 0]
-    first = [j for j in range(width) if _sign(angles_sin[:, j]) < 0]
-    still = [j for j in range(width) if not np.any(angles_sin[:, j])]
-    second = [partners[j] for j in first]
-    if -1 in second or len(first) * 2 + len(still) != width or len(still) % 2:
-        raise RefusedError(term.node, "columns are rotated in no pairs")
-    order = first + still[: len(still) // 2] + second + still[len(still) // 2 :]
-    if sorted(order) != list(range(width)):
-        raise RefusedError(term.node, "columns are rotated in no pairs")
-    half = width // 2
-    cos_table, sin_table = angles_cos[:, order].astype(np.float32), angles_sin[:, order]
+    scale = scalar(cos[0])
+    if scale is None:
+        raise RefusedError(term.node, "columns are scaled unequally")
+    of = (straight.index[0] % linear.columns).astype(np.int64)
+    partner = np.where(other.index[0] == ABSENT, ABSENT, other.index[0] % linear.columns)
+    order = _halves(term, of[columns[0]], partner[columns[0]], sin[:, 0])
+    columns, cos, sin = columns[:, order], cos[:, 0, order] / scale, sin[:, 0, order] / scale
+
+    half = len(order) // 2
+    bias = np.broadcast_to(form.offset, form.shape)[0, columns] / scale
+    swapped = np.roll(bias, half, axis=-1)
+    turned = (cos[:, None] * bias + sin[:, None] * swapped) * scale
+    if not np.allclose(turned, np.broadcast_to(form.offset, form.shape)[:, columns], rtol=1e-4, atol=1e-5):
+        raise RefusedError(term.node, "a bias that is not rotated with its column")
     # The op turns (a, b) into (a·cos - b·sin, b·cos + a·sin): the sign of the first half is its own.
-    sin_table = np.concatenate([-sin_table[:, :half], sin_table[:, half:]], axis=1).astype(np.float32)
-    heads = _heads(term, x, columns[:, order])
-    return Heads(heads.linear, heads.columns, heads.factor, heads.bias, heads.scale, cos_table, sin_table)
+    signs = np.where(np.arange(len(order)) < half, -1.0, 1.0)
+    ones = np.ones(columns.shape)
+    return Heads(linear, of[columns], ones, bias, scale, cos.astype(np.float32), (sin * signs).astype(np.float32))
+
+
+def _halves(term: Attention, of: NDArray[np.int64], partner: NDArray[np.int64], sin: Array) -> list[int]:
+    """The columns of a head in the op's order: the first of each pair, then the second ones; those at rest last."""
+    place = {int(each): j for j, each in enumerate(of)}
+    still = [j for j in range(len(of)) if not np.any(sin[:, j])]
+    first = [j for j in range(len(of)) if _sign(sin[:, j]) < 0]
+    second = [place.get(int(partner[j]), -1) for j in first]
+    middle = len(still) // 2
+    order = first + still[:middle] + second + still[middle:]
+    pairs = all(place.get(int(partner[b])) == a for a, b in zip(first, second, strict=True) if b >= 0)
+    if not pairs or len(still) % 2 or sorted(order) != list(range(len(of))):
+        raise RefusedError(term.node, "columns are rotated in no pairs")
+    return order
 
 
 def _sign(values: Array) -> float:

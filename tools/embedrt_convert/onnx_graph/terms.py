@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import Form, Index
+from embedrt_convert.onnx_graph.forms import Form, Index, Part
 from embedrt_convert.onnx_graph.graph import Node
 
 _count = itertools.count()
@@ -28,6 +28,10 @@ class Term:
 
     def operands(self) -> tuple[Form, ...]:
         return tuple(value for value in vars(self).values() if isinstance(value, Form))
+
+    def alias(self) -> Part | None:
+        """Of which elements of another term the term consists, when it is no more than that."""
+        return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,6 +55,9 @@ class Affine(Term):
     """A form that several nodes read: it will be a value of the program."""
 
     x: Form
+
+    def alias(self) -> Part | None:
+        return self.x.plain
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
