@@ -155,7 +155,7 @@ def test_convolutions_of_integers(tmp_path, per_channel):
     floats = {"w": real(w, ws, wz, 0), "bias": (bias * (STEP * ws.astype(np.float64))).astype(np.float32)}
     pads = {"pads": [1, 1, 1, 1]}
     nodes = between(node("QLinearConv", "q s z w ws wz far middle bias", "v", **pads), "far middle")
-    check(tmp_path, nodes, [node("Conv", "x w bias", "out", **pads)], weights, floats=floats, steps=10)
+    check(tmp_path, nodes, [node("Conv", "x w bias", "out", **pads)], weights, floats=floats, steps=15)
 
 
 ROWS = {"x": ["batch", "length", 6]}

@@ -8,6 +8,7 @@ import onnx
 import onnx.inliner
 
 from embedrt_convert.errors import ConversionError
+from embedrt_convert.onnx_graph import fused
 from embedrt_convert.onnx_graph.branches import straight
 from embedrt_convert.onnx_graph.dequantise import dequantise
 from embedrt_convert.onnx_graph.edit import described
@@ -45,7 +46,7 @@ def _standard(model: onnx.ModelProto) -> Standard:
         notes.append("half precision was taken to float32")
     model = straight(model)
     notes.extend(dequantise(model))
-    model, expanded = _expanded(model)
+    model, expanded = fused.expand(model)
     notes.extend(expanded)
     model = simplified(model)
     _check_integers(model)
@@ -67,15 +68,6 @@ def _drop_weights_from_inputs(model: onnx.ModelProto) -> None:
     for index in reversed(range(len(inputs))):
         if inputs[index].name in weights:
             del inputs[index]
-
-
-def _expanded(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    try:
-        from embedrt_convert.onnx_graph import fused
-    except ImportError:
-        return model, ()
-    expanded, notes = fused.expand(model)
-    return expanded, tuple(notes)
 
 
 def _check_integers(model: onnx.ModelProto) -> None:
