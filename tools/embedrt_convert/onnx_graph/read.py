@@ -17,7 +17,7 @@ _STANDARD = ("", "ai.onnx")
 _MAX_GRAPH = (2 << 30) - 1  # bytes: what one protobuf message can hold
 _MAX_WEIGHTS = 8 << 30  # bytes, over all tensors: two tensors may name the same bytes of a file
 # onnxruntime's optimiser writes these without a domain, in graphs of opsets that do not have them yet.
-_RUNTIME_OPERATORS = ("LayerNormalization", "SimplifiedLayerNormalization", "Gelu", "RMSNormalization")
+_RUNTIME_OPERATORS = ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 
 
 @dataclass(frozen=True)

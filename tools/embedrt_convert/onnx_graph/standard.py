@@ -15,7 +15,7 @@ from embedrt_convert.onnx_graph.edit import described
 from embedrt_convert.onnx_graph.precision import to_single
 from embedrt_convert.onnx_graph.simplify import simplified
 
-_INTEGERS = ("QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeLSTM", "QLinearConv", "QLinearMatMul")
+_INTEGERS = ("QuantizeLinear", "DynamicQuantizeLinear")
 
 
 @dataclass(frozen=True)
