@@ -200,53 +200,66 @@ def _inner(part: Part, shape: tuple[int, ...]) -> Form:
 
 
 def _rotated(term: Attention, form: Form, linear: Linear, columns: Index) -> Heads:
-    """x · cos + turned x · sin: of x and the partner of each column."""
-    # At position 0 nothing is turned, whatever the angles.
-    straight = next((part for part in form.parts if np.all(np.broadcast_to(part.factor, form.shape)[0] != 0)), None)
-    if straight is None or np.any(straight.index == ABSENT):
-        raise RefusedError(term.node, "queries or keys that are two layers' sums")
+    """x · cos + turned x · sin: of x and the partner of each column, with tables of any numbers."""
+    whole = [part for part in form.parts if not np.any(part.index == ABSENT)]
+    if not whole:
+        raise RefusedError(term.node, "queries or keys of which no layer makes every column")
+    # Where both parts are whole, the one whose columns are in order.
+    straight = min(whole, key=lambda part: np.count_nonzero(np.diff(part.index[0]) != 1))
     other = next(part for part in form.parts if part is not straight)
     cos, sin = (np.broadcast_to(part.factor, form.shape)[:, columns] for part in (straight, other))  # [rows, heads, d]
-    if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])) or np.any(sin[0]):
+    if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])):
         raise RefusedError(term.node, "heads are rotated by different angles")
-    scale = scalar(cos[0])
-    if scale is None:
-        raise RefusedError(term.node, "columns are scaled unequally")
     of = (straight.index[0] % linear.columns).astype(np.int64)
     partner = np.where(other.index[0] == ABSENT, ABSENT, other.index[0] % linear.columns)
     order = _halves(term, of[columns[0]], partner[columns[0]], sin[:, 0])
-    columns, cos, sin = columns[:, order], cos[:, 0, order] / scale, sin[:, 0, order] / scale
+    columns, cos, sin = columns[:, order], cos[:, 0, order], sin[:, 0, order]
+    # At position 0 nothing is turned: what all columns are multiplied by there is the scale of the scores.
+    scale = None if np.any(sin[0]) else scalar(cos[0])
+    scale = scale or 1.0
+    cos, sin = cos / scale, sin / scale
 
     half = len(order) // 2
-    bias = np.broadcast_to(form.offset, form.shape)[0, columns] / scale
-    swapped = np.roll(bias, half, axis=-1)
-    turned = (cos[:, None] * bias + sin[:, None] * swapped) * scale
-    if not np.allclose(turned, np.broadcast_to(form.offset, form.shape)[:, columns], rtol=1e-4, atol=1e-5):
-        raise RefusedError(term.node, "a bias that is not rotated with its column")
-    # The op turns (a, b) into (a·cos - b·sin, b·cos + a·sin): the sign of the first half is its own.
     signs = np.where(np.arange(len(order)) < half, -1.0, 1.0)
+    bias = _turned_back(term, np.broadcast_to(form.offset, form.shape)[:, columns] / scale, cos, sin)
+    # The op turns (a, b) into (a·cos - b·sin, b·cos + a·sin): the sign of the first half is its own.
     ones = np.ones(columns.shape)
     return Heads(linear, of[columns], ones, bias, scale, cos.astype(np.float32), (sin * signs).astype(np.float32))
+
+
+def _turned_back(term: Attention, offset: Array, cos: Array, sin: Array) -> NDArray[np.float64]:
+    """The bias [heads, d] that a rotation turns into offset [rows, heads, d]."""
+    half = cos.shape[1] // 2
+    determinant = cos[0, :half] * cos[0, half:] - sin[0, :half] * sin[0, half:]
+    first, second = offset[0, :, :half], offset[0, :, half:]
+    if np.any(determinant == 0):
+        raise RefusedError(term.node, "a rotation that is none")
+    bias = np.concatenate(
+        [
+            (first * cos[0, half:] - second * sin[0, :half]) / determinant,
+            (second * cos[0, :half] - first * sin[0, half:]) / determinant,
+        ],
+        axis=1,
+    )
+    turned = cos[:, None] * bias + sin[:, None] * np.roll(bias, half, axis=-1)
+    if not np.allclose(turned, offset, rtol=1e-4, atol=1e-5):
+        raise RefusedError(term.node, "a bias that is not rotated with its column")
+    return bias
 
 
 def _halves(term: Attention, of: NDArray[np.int64], partner: NDArray[np.int64], sin: Array) -> list[int]:
     """The columns of a head in the op's order: the first of each pair, then the second ones; those at rest last."""
     place = {int(each): j for j, each in enumerate(of)}
+    partners = [place.get(int(each), ABSENT) for each in partner]
     still = [j for j in range(len(of)) if not np.any(sin[:, j])]
-    first = [j for j in range(len(of)) if _sign(sin[:, j]) < 0]
-    second = [place.get(int(partner[j]), -1) for j in first]
+    first = [j for j, other in enumerate(partners) if j not in still and j < other]
+    second = [partners[j] for j in first]
     middle = len(still) // 2
     order = first + still[:middle] + second + still[middle:]
-    pairs = all(place.get(int(partner[b])) == a for a, b in zip(first, second, strict=True) if b >= 0)
+    pairs = all(partners[b] == a for a, b in zip(first, second, strict=True))
     if not pairs or len(still) % 2 or sorted(order) != list(range(len(of))):
         raise RefusedError(term.node, "columns are rotated in no pairs")
     return order
-
-
-def _sign(values: Array) -> float:
-    """The sign of the first that is not 0: sines of small angles."""
-    there = values[values != 0]
-    return float(np.sign(there[0])) if there.size else 0.0
 
 
 @op(Activation)
