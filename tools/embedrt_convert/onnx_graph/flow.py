@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import Form, NotUnderstoodError, canonical, flat, is_scalar, known, view
+from embedrt_convert.onnx_graph.forms import Form, NotUnderstoodError, canonical, flat, is_scalar, known, of_grid, view
 from embedrt_convert.onnx_graph.graph import Graph, Node
 from embedrt_convert.onnx_graph.terms import Affine, Pixels, Term, Tokens
 from embedrt_convert.onnx_graph.trial import Probe
@@ -84,8 +84,7 @@ class Flow:
         """Walk with the pixels [1, 3, height, width] of the input `name`."""
         _, channels, height, width = feeds[name].shape
         term = Pixels(rows=height * width, columns=channels, node=None, height=height, width=width)
-        index = flat((1, height, width, channels)).transpose(0, 3, 1, 2)
-        self._walk(feeds, {name: view(term, index)})
+        self._walk(feeds, {name: view(term, of_grid(height, width, channels))})
 
     def _walk(self, feeds: Mapping[str, NDArray[Any]], starts: dict[str, Form]) -> None:
         self.values.update(starts)

@@ -17,13 +17,16 @@ from embedrt_convert.onnx_graph.forms import (
     broadcast,
     canonical,
     known,
-    moved,
     scaled,
     selected,
+    spread,
     view,
 )
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.terms import Elementwise, RowReduce
+
+_ENDLESS = 6e4  # what bounds of float16 graphs keep within its range
+_NARROW = 256.0  # bounds as close as that may be moved to 0 without loss
 
 
 @handles("Add", "Sum")
@@ -69,7 +72,7 @@ def product(node: Node, x: Form, y: Form) -> Form:
         return power(node, x, 2.0)
     for first, second in ((a, b), (b, a)):
         if (found := recognise.quotient(node, first, second)) is not None:
-            return moved(found, lambda values: values.reshape(-1)[layout])
+            return spread(found, layout)
     return _elementwise(node, "mul", a, layout, y=b)
 
 
@@ -98,7 +101,7 @@ def _elementwise(
     term = Elementwise(rows=rows, columns=columns, node=node, op=op, x=x, y=y, power=power, low=low, high=high)
     found = recognise.activation(node, term)
     if found is not None:
-        return moved(found, lambda values: values.reshape(-1)[layout])
+        return spread(found, layout)
     return view(term, layout)
 
 
@@ -135,26 +138,43 @@ def _activation(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     if node.op == "Swish" and node.attributes.get("alpha", 1.0) != 1.0:
         raise NotUnderstoodError("alpha is not 1")
     (x,), layout = canonical(data(inputs))
-    return [moved(recognise.activated(node, kind, x), lambda values: values.reshape(-1)[layout])]
+    return [spread(recognise.activated(node, kind, x), layout)]
 
 
 @handles("HardSigmoid")
 def _hard_sigmoid(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
-    line = add(scaled(data(inputs), np.array(alpha)), known(np.array(beta)))
+    # The op of the core has one slope: x + 3, in sixths.
+    line = _line(data(inputs), 6 * alpha, 6 * beta - 3)
     (x,), layout = canonical(line)
-    return [_elementwise(node, "clip", x, layout, low=0.0, high=1.0)]
+    return [spread(recognise.activated(node, "hard_sigmoid", x), layout)]
+
+
+def _line(x: Form, slope: float, offset: float) -> Form:
+    """slope · x + offset, for constants of float32."""
+    near = abs(slope - 1) < 1e-6 and abs(offset) < 1e-6
+    return x if near else add(scaled(x, np.array(slope)), known(np.array(offset)))
 
 
 @handles("Clip")
 def _clip(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     low, high = (_bound(node, inputs, place, name) for place, name in ((1, "min"), (2, "max")))
-    (x,), layout = canonical(data(inputs))
-    return [
-        _elementwise(
-            node, "clip", x, layout, low=-np.inf if low is None else low, high=np.inf if high is None else high
-        )
-    ]
+    return [clipped(node, data(inputs), -np.inf if low is None else low, np.inf if high is None else high)]
+
+
+def clipped(node: Node, x: Form, low: float, high: float) -> Form:
+    """x within bounds: relu, or relu6 of a multiple, where the core's values can be."""
+    low, high = low if low > -_ENDLESS else -np.inf, high if high < _ENDLESS else np.inf
+    if low == 0 and high == np.inf:
+        (matrix,), layout = canonical(x)
+        return spread(recognise.activated(node, "relu", matrix), layout)
+    if low == 0 or high - low < _NARROW:
+        span = (high - low) / 6
+        (matrix,), layout = canonical(_line(x, 1 / span, -low / span))
+        made = spread(recognise.activated(node, "relu6", matrix), layout)
+        return _line(made, span, low)
+    (matrix,), layout = canonical(x)
+    return _elementwise(node, "clip", matrix, layout, low=low, high=high)
 
 
 def _bound(node: Node, inputs: Inputs, place: int, name: str) -> float | None:
@@ -171,10 +191,9 @@ def _max(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     if len(rest) != 1 or any(form.numbers().size != 1 for form in bounds):
         raise NotUnderstoodError("the greater or lesser of two values of the data")
     values = [float(form.numbers().reshape(-1)[0]) for form in bounds]
-    (x,), layout = canonical(rest[0])
     if node.op == "Max":
-        return [_elementwise(node, "clip", x, layout, low=max(values))]
-    return [_elementwise(node, "clip", x, layout, high=min(values))]
+        return [clipped(node, rest[0], max(values), np.inf)]
+    return [clipped(node, rest[0], -np.inf, min(values))]
 
 
 @handles("Where")

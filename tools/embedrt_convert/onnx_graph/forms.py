@@ -36,6 +36,13 @@ def flat(shape: tuple[int, ...]) -> Index:
     return index
 
 
+@functools.lru_cache(maxsize=64)
+def of_grid(height: int, width: int, columns: int) -> Index:
+    """The positions of a grid of rows line by line, [height · width, columns], as [1, columns, height, width]."""
+    index: Index = flat((1, height, width, columns)).transpose(0, 3, 1, 2)
+    return index
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """factor · term[index]: positions in the term's [rows, columns] row by row, or ABSENT for 0."""
@@ -216,6 +223,8 @@ def canonical(*forms: Form) -> tuple[tuple[Form, ...], Index]:
     """
     shape = forms[0].shape
     parts = [part for form in forms for part in form.parts]
+    if (grid := _whole_grid(parts)) is not None:
+        return tuple(_in_rows(form, grid) for form in forms), grid
     unique, layout, first = _widest(parts)
     columns = unique.columns
     matrix = (unique.rows, columns)
@@ -236,6 +245,44 @@ def canonical(*forms: Form) -> tuple[tuple[Form, ...], Index]:
         for form in forms
     )
     return made, layout
+
+
+def spread(form: Form, layout: Index) -> Form:
+    """A canonical form as `layout` says, which `canonical` gave."""
+
+    def move(values: Array) -> Array:
+        taken: Array = layout if values is flat(form.shape) else values.reshape(-1)[layout]
+        return taken
+
+    return moved(form, move)
+
+
+def _whole_grid(parts: list[Part]) -> Index | None:
+    """The index of a part that is a term's whole grid: there are many, and large ones."""
+    for part in parts:
+        if len(part.index.shape) == 4:
+            _, columns, height, width = part.index.shape
+            if part.index is of_grid(height, width, columns) and part.index.size == part.term.rows * part.term.columns:
+                return part.index
+    return None
+
+
+def _in_rows(form: Form, grid: Index) -> Form:
+    """A form [1, columns, height, width] as a row for each place."""
+    _, columns, height, width = grid.shape
+    matrix = (height * width, columns)
+
+    def rows(values: Array) -> Array:
+        if values is grid:
+            return flat(matrix)
+        if values.ndim == 0:
+            return values
+        if values.shape[-3:] == (columns, 1, 1):
+            return values.reshape(1, columns)
+        return np.broadcast_to(values, form.shape).transpose(0, 2, 3, 1).reshape(matrix)
+
+    parts = tuple(Part(part.term, rows(part.index), rows(part.factor)) for part in form.parts)
+    return Form(matrix, parts, rows(form.offset))
 
 
 @dataclass(frozen=True)

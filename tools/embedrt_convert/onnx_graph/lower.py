@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrt_convert.builder import IDS, Program
+from embedrt_convert.inputs.checkpoint import Image
 from embedrt_convert.onnx_graph.forms import ABSENT, ONE, ZERO, Array, Form, Part, flat, is_scalar, scalar
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.recognise import identity
@@ -26,9 +27,9 @@ class RefusedError(Exception):
         self.node = node
 
 
-# A layer: (lowering, term, factor [n], bias [n], columns [n], residual value or none, activation) -> value of
+# A layer: (lowering, term, factor [n], bias [n], columns [n], residual or none, activation) -> value of
 # activation(factor · term[:, columns] + bias), with the residual added as the op does it.
-Layer = Callable[["Lowering", Any, Vector, Vector, NDArray[np.int64], tuple[int, ...], str], int]
+Layer = Callable[["Lowering", Any, Vector, Vector, NDArray[np.int64], Form | None, str], int]
 # Anything else: (lowering, term) -> value.
 Op = Callable[["Lowering", Any], int]
 LAYERS: dict[type[Term], Layer] = {}
@@ -55,8 +56,9 @@ def op(kind: type[Term]) -> Callable[[_F], _F]:
 class Lowering:
     """A program while it grows. `values` has the program's value of each term, by the term's number."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, image: Image | None = None) -> None:
         self.program = program
+        self.image = image
         self.values: dict[int, int] = {}
         self._forms: dict[int, tuple[Form, int]] = {}
         self._tables: dict[bytes, int] = {}
@@ -72,7 +74,7 @@ class Lowering:
             return self.form(term.x)
         if type(term) in LAYERS:
             ones, zeros = np.ones(term.columns), np.zeros(term.columns)
-            return LAYERS[type(term)](self, term, ones, zeros, np.arange(term.columns), (), "none")
+            return LAYERS[type(term)](self, term, ones, zeros, np.arange(term.columns), None, "none")
         if type(term) not in OPS:
             what = getattr(term, "op", type(term).__name__.lower())
             raise RefusedError(term.node, f"{what} is not part of an operation that the core has")
@@ -89,7 +91,8 @@ class Lowering:
         form = expanded(form)
         parts = layers_of(form)
         bias = column(form.offset, form.shape)
-        if not parts or bias is None or len(form.parts) > (1 if isinstance(parts[0].term, Linear) else 2):
+        # A linear layer applies its activation before it adds its residual.
+        if not parts or bias is None or (len(form.parts) > 1 and isinstance(parts[0].term, Linear)):
             return None
         return self._layer(form, parts[0], bias, activation)
 
@@ -101,6 +104,10 @@ class Lowering:
             return self.table(form.offset, form.shape)
         if any(np.any(part.index == ABSENT) for part in form.parts):
             return self._joined(form)
+        if self.image is not None and column(form.offset, form.shape) is None and len(form.parts) == 1:
+            form = expanded(form)
+            if any(np.any(part.index == ABSENT) for part in form.parts):
+                return self._joined(form)
         if (row := _single_row(form)) is not None:
             return self._row(form, row)
         bias = column(form.offset, form.shape)
@@ -108,16 +115,20 @@ class Lowering:
             if bias is not None:
                 return self._layer(form, parts[0], bias, "none")
             rest = self._layer(Form(form.shape, form.parts, ZERO), parts[0], np.zeros(form.shape[1]), "none")
-            return self.program.op("add", rest, self.table(form.offset, form.shape))
+            return self._added(rest, form.offset, form.shape)
         return self._sum(form, bias)
 
     def _layer(self, form: Form, part: Part, bias: Vector, activation: str) -> int:
         others = tuple(other for other in form.parts if other is not part)
-        residual = (self.form(Form(form.shape, others, ZERO)),) if others else ()
+        residual = Form(form.shape, others, ZERO) if others else None
         factor = column(part.factor, form.shape)
         assert factor is not None
         columns = part.index[0].astype(np.int64) % part.term.columns
         return LAYERS[type(part.term)](self, part.term, factor, bias, columns, residual, activation)
+
+    def residual(self, form: Form | None) -> tuple[int, ...]:
+        """The second input of a layer: what it is added to."""
+        return () if form is None else (self.form(form),)
 
     def _sum(self, form: Form, bias: Vector | None) -> int:
         """Parts that are no layers, one by one."""
@@ -143,6 +154,13 @@ class Lowering:
         for value in values[1:]:
             total = self.program.op("add", total, value)
         return total
+
+    def _added(self, value: int, numbers: Array, shape: tuple[int, ...]) -> int:
+        """A value plus numbers of each position, which are the same for all items."""
+        if self.image is None:
+            return self.program.op("add", value, self.table(numbers, shape))
+        position = np.ascontiguousarray(np.broadcast_to(numbers, shape), np.float32)
+        return self.program.op("place", value, name=self.name("positions"), position=position)
 
     def table(self, values: Array, shape: tuple[int, ...]) -> int:
         """The value of numbers that the data do not decide: a row for each position, or one for all."""
@@ -208,10 +226,13 @@ class Lowering:
         if others or np.any(there[:prefix]) or not np.array_equal(part.index[prefix:], flat(whole)):
             raise RefusedError(part.term.node, "rows are joined in an order that the core has no op for")
         factor = part.factor if part.factor.ndim == 0 else np.broadcast_to(part.factor, form.shape)[prefix:]
-        x = self.form(Form(whole, (Part(part.term, flat(whole), factor),), ZERO))
-        offset = np.broadcast_to(form.offset, form.shape).astype(np.float32)
-        position = offset[prefix:] if np.any(offset[prefix:]) else None
-        return self.program.op("place", x, name=self.name("rows"), prefix=offset[:prefix], position=position)
+        offset = np.broadcast_to(form.offset, form.shape)
+        # What all rows of the grid have in common is its layer's own.
+        bias = column(offset[prefix:], whole)
+        x = self.form(Form(whole, (Part(part.term, flat(whole), factor),), ZERO if bias is None else bias[None]))
+        position = offset[prefix:].astype(np.float32) if bias is None else None
+        first = offset[:prefix].astype(np.float32)
+        return self.program.op("place", x, name=self.name("rows"), prefix=first, position=position)
 
 
 @op(Norm)
@@ -241,14 +262,15 @@ def linear(
     factor: Vector,
     bias: Vector,
     columns: NDArray[np.int64],
-    residual: tuple[int, ...],
+    residual: Form | None,
     activation: str,
 ) -> int:
+    added = lowering.residual(residual)
     x, weight, shift = operand(lowering, term)
     return lowering.program.op(
         "linear",
         x,
-        *residual,
+        *added,
         name=lowering.name("linear", term),
         weight=rows_of(weight, columns, factor),
         bias=(bias + factor * shift[columns]).astype(np.float32),
@@ -287,15 +309,21 @@ def operand(lowering: Lowering, term: Linear) -> tuple[int, Array, Vector]:
 
 
 def layers_of(form: Form) -> list[Part]:
-    """The parts of a form that a layer makes with their factors, the one that is computed last first."""
+    """The parts of a form that a layer makes with their factors, the one of the latest operand first."""
     rows = np.arange(form.shape[0])[:, None]
     found = []
     for part in form.parts:
         if type(part.term) in LAYERS and part.term.rows == form.shape[0]:
-            in_rows = np.all(part.index // part.term.columns == rows)
+            columns = part.index[:1] % part.term.columns
+            in_rows = np.array_equal(part.index, rows * part.term.columns + columns)
             if in_rows and column(part.factor, form.shape) is not None:
                 found.append(part)
-    return sorted(found, key=lambda part: -part.term.number)
+
+    def latest(part: Part) -> tuple[int, int]:
+        operands = [each.term.number for x in part.term.operands() for each in x.parts]
+        return -max(operands, default=0), -part.term.number
+
+    return sorted(found, key=latest)
 
 
 def expanded(form: Form) -> Form:

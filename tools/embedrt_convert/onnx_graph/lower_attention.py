@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Index, Part, add, scalar
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded, op, operand
+from embedrt_convert.onnx_graph.lower_image import activated_grid, gate_of_rows
 from embedrt_convert.onnx_graph.recognise import equal, identity
 from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores
 
@@ -266,6 +267,8 @@ def _halves(term: Attention, of: NDArray[np.int64], partner: NDArray[np.int64], 
 def _activation(lowering: Lowering, term: Activation) -> int:
     value = lowering.activated(term.x, term.kind)
     if value is None:
+        value = activated_grid(lowering, term.x, term.kind)
+    if value is None:
         raise RefusedError(term.node, f"{term.kind} of something that no layer makes")
     return value
 
@@ -275,6 +278,8 @@ def _gated(lowering: Lowering, term: Elementwise) -> int:
     """An activation of one half times the other half: both layers of one value."""
     if term.op != "mul" or term.y is None:
         raise RefusedError(term.node, f"{term.op} is not part of an operation that the core has")
+    if (gated := gate_of_rows(lowering, term)) is not None:
+        return gated
     for gate, other in ((term.x, term.y), (term.y, term.x)):
         activated = identity(gate)
         if isinstance(activated, Activation):

@@ -74,6 +74,7 @@ class Conv(Term):
 
     x: Form
     weight: NDArray[np.float32]
+    bias: NDArray[np.float64]
     stride: int
     pads: tuple[int, int, int, int]  # top, left, bottom, right
     depthwise: bool
