@@ -279,7 +279,8 @@ def _in_rows(form: Form, grid: Index) -> Form:
             return values
         if values.shape[-3:] == (columns, 1, 1):
             return values.reshape(1, columns)
-        return np.broadcast_to(values, form.shape).transpose(0, 2, 3, 1).reshape(matrix)
+        full: Array = np.broadcast_to(values, form.shape).transpose(0, 2, 3, 1).reshape(matrix)
+        return full
 
     parts = tuple(Part(part.term, rows(part.index), rows(part.factor)) for part in form.parts)
     return Form(matrix, parts, rows(form.offset))

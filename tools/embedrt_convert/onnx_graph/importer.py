@@ -26,8 +26,10 @@ from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what
 )
 from embedrt_convert.onnx_graph.families import families, in_words
 from embedrt_convert.onnx_graph.flow import Flow, FlowError
-from embedrt_convert.onnx_graph.forms import Index, NotUnderstoodError, canonical
+from embedrt_convert.onnx_graph.forms import NotUnderstoodError, canonical
 from embedrt_convert.onnx_graph.graph import Graph
+from embedrt_convert.onnx_graph.imported import Imported, Site, sites
+from embedrt_convert.onnx_graph.importer_images import import_images
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError
 from embedrt_convert.onnx_graph.roles import IDS, roles
 from embedrt_convert.onnx_graph.trial import Probe, text_feeds
@@ -39,28 +41,6 @@ _SHORT = 11  # tokens of the short trial: no extent of a model is likely to be t
 _LONGEST = 2048  # tokens of a walk: it holds a number for each pair of them in each head
 # What is done with token ids to find padding or the end of a text.
 _FOLLOWED = ("Equal", "Cast", "ArgMax", "Not", "Identity", "Reshape", "Flatten", "Unsqueeze", "Squeeze")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a value of the program is in the graph: element i of the graph's value `name` is position index[i]."""
-
-    value: int
-    name: str
-    node: str
-    index: Index
-
-
-@dataclass(frozen=True)
-class Imported:
-    """`output` is the graph's output that was taken; `families` counts what was found, `left` what was not needed."""
-
-    program: Program
-    sites: tuple[Site, ...]
-    families: Mapping[str, int]
-    output: str
-    left: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +101,9 @@ def imported(walked: Walked) -> Imported:
     flow, output = walked.flow, walked.name
     unneeded = len(flow.graph.nodes) - len(flow.nodes)
     left = (f"{unneeded} nodes that {output} does not need",) if unneeded else ()
-    return Imported(walked.lowering.program, _sites(walked), families([flow.values[output]]), output, left)
+    return Imported(
+        walked.lowering.program, sites(flow, walked.lowering), families([flow.values[output]]), output, left
+    )
 
 
 def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int) -> Walked:
@@ -246,11 +228,4 @@ def _differs(role: str, a: Any, b: Any, length: int) -> str | None:
     return None if x.shape == y.shape and np.allclose(x, y, rtol=1e-4, atol=1e-5) else role
 
 
-def _sites(walked: Walked) -> tuple[Site, ...]:
-    found = []
-    for name, form in walked.flow.values.items():
-        part = form.plain
-        if part is not None and part.term.number in walked.lowering.values and name in walked.flow.graph.producers:
-            value = walked.lowering.values[part.term.number]
-            found.append(Site(value, name, str(walked.flow.graph.producers[name]), part.index))
-    return tuple(found)
+__all__ = ["Imported", "Site", "import_images", "import_text"]
