@@ -60,7 +60,7 @@ def test_classes(graph, tmp_path):
 
 
 def test_a_classifier_that_nothing_says_is_one(graph, tmp_path):
-    with pytest.raises(ConversionError, match="the output image_embedding .* --labels says so"):
+    with pytest.raises(ConversionError, match=r"the output image_embedding .* --labels says so"):
         convert(graph, tmp_path / "net.embedrt", classifier=True)
 
 

@@ -83,6 +83,14 @@ class _Example:
             for name, value in self.inputs.items()
         }
 
+    def output_axes(self) -> dict[str, dict[int, str]]:
+        """As `axes`, of the outputs: three axes are a vector for each token."""
+        is_text = any(value.dim() == 2 for value in self.inputs.values())
+        return {
+            name: {0: "batch", 1: "sequence"} if is_text and value.dim() == 3 else {0: "batch"}
+            for name, value in self.outputs.items()
+        }
+
 
 def _export(module: torch.nn.Module, example_inputs: Any, path: pathlib.Path) -> tuple[str, ...]:
     """Write the graph, and return remarks. The newer exporter goes first; its graph must run as the module does."""
@@ -90,14 +98,14 @@ def _export(module: torch.nn.Module, example_inputs: Any, path: pathlib.Path) ->
 
     with _in_evaluation(module), torch.no_grad():
         inputs = _named(module, example_inputs)
-        example = _Example(inputs, _outputs(module(**inputs)))
+        example, other = (_Example(each, _outputs(module(**each))) for each in (inputs, _varied(inputs)))
         reasons = []
         for exporter, export in (("dynamo", _dynamo), ("torchscript", _torchscript)):
             try:
                 with warnings.catch_warnings(), contextlib.redirect_stdout(None):
                     warnings.simplefilter("ignore")
                     export(_wrapper(module, example), example, path)
-                _check(example, path)
+                _check((example, other), path)
             except Exception as error:  # exporters raise whatever they met  # noqa: PERF203
                 reasons.append(f"{exporter}: {_first_line(error)}")
             else:
@@ -134,6 +142,20 @@ def _named(module: torch.nn.Module, example_inputs: Any) -> dict[str, torch.Tens
     return {
         name: value.repeat(2, *[1] * (value.dim() - 1)) if len(value) == 1 else value for name, value in named.items()
     }
+
+
+def _varied(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inputs of another length or content: a graph must not have the example's in it."""
+    import torch
+
+    def other(value: torch.Tensor) -> torch.Tensor:
+        if value.dim() == 2 and value.shape[1] > 1:
+            return value[:, :-1].flip(1)
+        if value.dim() == 4 and value.is_floating_point():
+            return torch.randn(value.shape, generator=torch.Generator().manual_seed(0), dtype=value.dtype)
+        return value
+
+    return {name: other(value) for name, value in inputs.items()}
 
 
 def _outputs(made: Any) -> dict[str, torch.Tensor]:
@@ -195,24 +217,25 @@ def _torchscript(module: torch.nn.Module, example: _Example, path: pathlib.Path)
         tuple(example.inputs.values()),
         str(path),
         dynamo=False,
-        dynamic_axes={**example.axes(), **{name: {0: "batch"} for name in example.outputs}},
+        dynamic_axes={**example.axes(), **example.output_axes()},
         input_names=list(example.inputs),
         output_names=list(example.outputs),
         opset_version=_OPSETS["torchscript"],
     )
 
 
-def _check(example: _Example, path: pathlib.Path) -> None:
-    """The exported graph beside the module, on the example."""
+def _check(examples: Sequence[_Example], path: pathlib.Path) -> None:
+    """The exported graph beside the module."""
     with extra("onnx"):
         import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     taken = {each.name for each in session.get_inputs()}
-    feed = {name: value.numpy() for name, value in example.inputs.items() if name in taken}
-    for (name, expected), got in zip(example.outputs.items(), session.run(None, feed), strict=True):
-        wanted = expected.numpy()
-        if got.shape != wanted.shape or not np.abs(got - wanted).max() <= _BAR * np.abs(wanted).max():
-            raise ConversionError(f"the exported graph gives another {name} than the module")
+    for example in examples:
+        feed = {name: value.numpy() for name, value in example.inputs.items() if name in taken}
+        for (name, expected), got in zip(example.outputs.items(), session.run(None, feed), strict=True):
+            wanted = expected.numpy()
+            if got.shape != wanted.shape or not np.abs(got - wanted).max() <= _BAR * np.abs(wanted).max():
+                raise ConversionError(f"the exported graph gives another {name} than the module")
 
 
 def _tokenizer(given: Any, folder: pathlib.Path) -> str | pathlib.Path | None:
