@@ -57,9 +57,10 @@ def imported(model: TextModel | ImageModel, graph: onnx.ModelProto, output: str)
 
 def run(program: Program, model: TextModel | ImageModel, inputs: list[NDArray[Any]], like: NDArray[Any]) -> Any:
     """The program's value for each input: an output of rows where the graph's, which is `like` it, has rows."""
-    (name,) = [name for name in program.outputs if (name in ROWS) == (like.ndim > 1)]
     if isinstance(model, ImageModel):
+        name = "patch_embeddings" if like.ndim > 1 else "logits" if "logits" in program.outputs else "image_embedding"
         return np.split(reference.run_images(program, np.stack(inputs), name), len(inputs))
+    (name,) = [name for name in program.outputs if (name in ROWS) == (like.ndim > 1)]
     offsets = np.cumsum([0, *map(len, inputs)])
     values = reference.run(program, np.concatenate(inputs).astype(np.int32), offsets, name)
     return np.split(values, offsets[1:-1] if name in ROWS else len(inputs))
