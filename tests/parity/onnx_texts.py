@@ -169,6 +169,12 @@ def bert(attention: str = "sdpa", inputs: tuple[str, ...] = _TYPED, outputs: tup
     return TextModel(_transformers("Bert", attention, outputs, **_SIZES), inputs, outputs)
 
 
+def bert_of_letters() -> TextModel:
+    """Fewer ids than positions."""
+    model = _transformers("Bert", "sdpa", **{**_SIZES, "vocab_size": 30})
+    return TextModel(model, _TYPED, _TOKENS, vocabulary=30)
+
+
 def bert_sentences() -> TextModel:
     model = randomise(Sentences(transformers.BertModel(transformers.BertConfig(**_SIZES))))
     return TextModel(model, _TYPED, ("token_embeddings", "sentence_embedding"))

@@ -54,6 +54,7 @@ MODELS: dict[str, Callable[[], TextModel | ImageModel]] = {
     "bert-pooler": partial(texts.bert, outputs=("last_hidden_state", "pooler_output")),
     "bert-positions": partial(texts.bert, inputs=("input_ids", "attention_mask", "token_type_ids", "position_ids")),
     "bert-ids-mask": partial(texts.bert, inputs=("input_ids", "attention_mask")),
+    "bert-letters": texts.bert_of_letters,
     "bert-sentences": texts.bert_sentences,
     "roberta": texts.roberta,
     "distilbert": texts.distilbert,
