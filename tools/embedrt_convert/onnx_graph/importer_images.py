@@ -141,7 +141,7 @@ class _Ends:
             return
         value = self._lowering.form(matrix)
         if len(extents) == 1 or is_vector(self._program, value):
-            self.outputs["image_embedding"] = vector(self._program, value)
+            self.outputs["image_embedding"] = vector(self._lowering, value)
             self.taken[name] = "image_embedding"
         else:
             self._rows(name, value)
@@ -149,12 +149,12 @@ class _Ends:
     def _rows(self, name: str, value: int) -> None:
         prefix = prefix_of(self._program, value)
         if prefix:
-            token = self._program.op("pool", value, kind="first")
-            mean = self._program.op("pool", value, kind="mean", skip=prefix)
+            token = self._lowering.pooled(value, "first")
+            mean = self._lowering.pooled(value, "mean", prefix)
             self.outputs = {"image_embedding": token, "class_token": token, "patch_mean": mean}
             what = "its first row, the class token"
         else:
-            self.outputs = {"image_embedding": self._program.op("pool", value, kind="mean")}
+            self.outputs = {"image_embedding": self._lowering.pooled(value, "mean")}
             what = "the mean of its rows"
         self.outputs["patch_embeddings"] = value
         self.taken[name] = "patch_embeddings"
@@ -167,7 +167,7 @@ class _Ends:
             raise NotUnderstoodError("logits are what a linear layer makes of one vector, which these are not")
         value = self._lowering.form(form)
         features = self._lowering.form(layers[0].term.x)
-        self.outputs = {"image_embedding": vector(self._program, features), **self.outputs, "logits": value}
+        self.outputs = {"image_embedding": vector(self._lowering, features), **self.outputs, "logits": value}
         self.taken[name] = "logits"
 
 

@@ -62,6 +62,7 @@ class Lowering:
         self.values: dict[int, int] = {}
         self._forms: dict[int, tuple[Form, int]] = {}
         self._tables: dict[bytes, int] = {}
+        self._pooled: dict[tuple[int, str, int], int] = {}
 
     def term(self, term: Term) -> int:
         """The value of a term."""
@@ -200,7 +201,14 @@ class Lowering:
         return self.program.op("lookup", IDS, name=self.name("tokens", term), table=table, offset=term.offset)
 
     def _pool(self, term: Pool, kind: str) -> int:
-        return self.program.op("pool", self.form(term.x), kind=kind, skip=term.skip)
+        return self.pooled(self.form(term.x), kind, term.skip)
+
+    def pooled(self, value: int, kind: str, skip: int = 0) -> int:
+        """One row of all rows of an item after the first `skip`."""
+        key = value, kind, skip
+        if key not in self._pooled:
+            self._pooled[key] = self.program.op("pool", value, kind=kind, skip=skip)
+        return self._pooled[key]
 
     def _row(self, form: Form, row: int) -> int:
         """One row of every item: the first or the last one."""
@@ -209,12 +217,12 @@ class Lowering:
         parts = tuple(Part(p.term, flat((rows, form.shape[1])), _spread(p.factor)) for p in form.parts)
         x = self.form(Form((rows, form.shape[1]), parts, _spread(form.offset)))
         if row == 0 or self.program.image_size != (0, 0):
-            return self.program.op("pool", x, kind="first", skip=row)
+            return self.pooled(x, "first", row)
         if row != rows - 1:
             raise RefusedError(
                 form.parts[0].term.node, f"row {row} of every item is taken, which is neither the first nor last"
             )
-        return self.program.op("pool", x, kind="last")
+        return self.pooled(x, "last")
 
     def _joined(self, form: Form) -> int:
         """Constant rows in front of those of a grid."""

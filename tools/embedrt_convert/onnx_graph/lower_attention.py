@@ -70,8 +70,14 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     extra: dict[str, Any] = _positions(term, bias[term.heads])
     if v.scale != 1:
         raise RefusedError(term.node, "values are scaled")
-    scale = factor * q.scale * k.scale
+    scale = _exact(factor * q.scale * k.scale, q.columns.shape[1])
     return lowering.program.op("attention", value, heads=heads, scale=scale, precision="float32", **extra)
+
+
+def _exact(scale: float, width: int) -> float:
+    """The usual scale, 1 / √width, where a product of float32 numbers is it but for its last digits."""
+    usual = 1 / float(np.sqrt(width))
+    return usual if abs(scale / usual - 1) < 1e-6 else scale
 
 
 def _of_scores(term: Attention) -> tuple[Scores, float, NDArray[np.float64]]:

@@ -166,13 +166,13 @@ def gate_of_rows(lowering: Lowering, term: Elementwise) -> int | None:
             value = lowering.form(x)
             if is_vector(lowering.program, value):
                 return None
-            return lowering.program.op("gate", value, vector(lowering.program, lowering.form(row)))
+            return lowering.program.op("gate", value, vector(lowering, lowering.form(row)))
     return None
 
 
-def vector(program: Program, value: int) -> int:
+def vector(lowering: Lowering, value: int) -> int:
     """A value of one row as a row of each image: that of a grid of one place is still a grid."""
-    return value if is_vector(program, value) else program.op("pool", value, kind="mean")
+    return value if is_vector(lowering.program, value) else lowering.pooled(value, "mean")
 
 
 def _one_row(form: Form) -> Form | None:
