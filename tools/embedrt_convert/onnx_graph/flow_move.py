@@ -184,16 +184,14 @@ def _pad(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
         widths[axis] = (sizes[place], sizes[place + len(axes)])
     if not any(before or after for before, after in widths):
         return [x]
-    if filler != 0:
-        raise NotUnderstoodError(f"padding with {filler} is not supported")
-    return [padded(x, widths)]
+    return [padded(x, widths, filler)]
 
 
-def padded(form: Form, widths: list[tuple[int, int]]) -> Form:
-    """With places around it where nothing is: zeros."""
+def padded(form: Form, widths: list[tuple[int, int]], filler: float) -> Form:
+    """With places around it where only `filler` is."""
     for axis, sizes in enumerate(widths):
         before, after = (
-            [Form((*form.shape[:axis], size, *form.shape[axis + 1 :]), (), np.zeros(()))] if size else []
+            [Form((*form.shape[:axis], size, *form.shape[axis + 1 :]), (), np.array(filler))] if size else []
             for size in sizes
         )
         form = concatenated([*before, form, *after], axis)

@@ -258,13 +258,24 @@ def spread(form: Form, layout: Index) -> Form:
 
 
 def _whole_grid(parts: list[Part]) -> Index | None:
-    """The index of a part that is a term's whole grid: there are many, and large ones."""
-    for part in parts:
-        if len(part.index.shape) == 4:
-            _, columns, height, width = part.index.shape
-            if part.index is of_grid(height, width, columns) and part.index.size == part.term.rows * part.term.columns:
-                return part.index
-    return None
+    """The index of a grid that parts are: a whole one, of which there are many and large ones, or joined columns."""
+    shape = parts[0].index.shape
+    if len(shape) != 4 or shape[0] != 1:
+        return None
+    _, columns, height, width = shape
+    grid = of_grid(height, width, columns)
+    if any(part.index is grid and part.index.size == part.term.rows * part.term.columns for part in parts):
+        return grid
+    joined = any(np.any(part.index == ABSENT) for part in parts)
+    return grid if joined and all(_in_places(part, height * width) for part in parts) else None
+
+
+def _in_places(part: Part, rows: int) -> bool:
+    """Whether all columns of a grid [1, columns, h, w] are columns of a term's rows, in their places, or absent."""
+    if part.term.rows != rows:
+        return False
+    place = np.arange(rows, dtype=np.int32).reshape(part.index.shape[2:])
+    return bool(np.all((part.index == ABSENT) | (part.index // part.term.columns == place)))
 
 
 def _in_rows(form: Form, grid: Index) -> Form:

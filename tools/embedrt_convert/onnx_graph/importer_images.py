@@ -14,9 +14,11 @@ from embedrt_convert.onnx_graph.families import families, in_words
 from embedrt_convert.onnx_graph.flow import Flow, FlowError
 from embedrt_convert.onnx_graph.forms import Form, NotUnderstoodError, canonical, of_grid
 from embedrt_convert.onnx_graph.graph import Graph, Input
+from embedrt_convert.onnx_graph.grids import is_vector, prefix_of
+from embedrt_convert.onnx_graph.image_lowering import ImageLowering
 from embedrt_convert.onnx_graph.imported import Imported, sites
-from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, layers_of
-from embedrt_convert.onnx_graph.lower_image import is_vector, prefix_of, vector
+from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, expanded, layers_of
+from embedrt_convert.onnx_graph.lower_image import vector
 from embedrt_convert.onnx_graph.roles import PIXELS, roles
 from embedrt_convert.onnx_graph.terms import Conv, Linear
 from embedrt_convert.onnx_graph.trial import image_feeds
@@ -93,7 +95,7 @@ def _imported(
     except FlowError as stop:
         understood = in_words(families(stop.flow.values.values()))
         raise ConversionError(f"{stop}; understood up to there: {understood}") from None
-    lowering = Lowering(Program(0, 0, (image.height, image.width)), image)
+    lowering = ImageLowering(Program(0, 0, (image.height, image.width)), image)
     ends = _Ends(flow, lowering, image.labels is not None and _LOGITS not in outputs)
     for name in sorted(outputs, key=lambda name: len(flow.values[name].shape), reverse=True):
         ends.take(name)
@@ -162,7 +164,7 @@ class _Ends:
             self.notes.append(f"the graph's output {name} has a vector for each place: image_embedding is {what}")
 
     def _logits(self, name: str, form: Form) -> None:
-        layers = layers_of(form)
+        layers = layers_of(expanded(form))
         if form.shape[0] != 1 or not layers or not isinstance(layers[0].term, (Linear, Conv)):
             raise NotUnderstoodError("logits are what a linear layer makes of one vector, which these are not")
         value = self._lowering.form(form)

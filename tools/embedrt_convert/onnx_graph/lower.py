@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrt_convert.builder import IDS, Program
-from embedrt_convert.inputs.checkpoint import Image
 from embedrt_convert.onnx_graph.forms import ABSENT, ONE, ZERO, Array, Form, Part, flat, is_scalar, scalar
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.recognise import identity
@@ -56,9 +55,8 @@ def op(kind: type[Term]) -> Callable[[_F], _F]:
 class Lowering:
     """A program while it grows. `values` has the program's value of each term, by the term's number."""
 
-    def __init__(self, program: Program, image: Image | None = None) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self.image = image
         self.values: dict[int, int] = {}
         self._forms: dict[int, tuple[Form, int]] = {}
         self._tables: dict[bytes, int] = {}
@@ -105,10 +103,6 @@ class Lowering:
             return self.table(form.offset, form.shape)
         if any(np.any(part.index == ABSENT) for part in form.parts):
             return self._joined(form)
-        if self.image is not None and column(form.offset, form.shape) is None and len(form.parts) == 1:
-            form = expanded(form)
-            if any(np.any(part.index == ABSENT) for part in form.parts):
-                return self._joined(form)
         if (row := _single_row(form)) is not None:
             return self._row(form, row)
         bias = column(form.offset, form.shape)
@@ -158,10 +152,7 @@ class Lowering:
 
     def _added(self, value: int, numbers: Array, shape: tuple[int, ...]) -> int:
         """A value plus numbers of each position, which are the same for all items."""
-        if self.image is None:
-            return self.program.op("add", value, self.table(numbers, shape))
-        position = np.ascontiguousarray(np.broadcast_to(numbers, shape), np.float32)
-        return self.program.op("place", value, name=self.name("positions"), position=position)
+        return self.program.op("add", value, self.table(numbers, shape))
 
     def table(self, values: Array, shape: tuple[int, ...]) -> int:
         """The value of numbers that the data do not decide: a row for each position, or one for all."""
@@ -225,22 +216,8 @@ class Lowering:
         return self.pooled(x, "last")
 
     def _joined(self, form: Form) -> int:
-        """Constant rows in front of those of a grid."""
-        (part, *others) = form.parts
-        there = part.index != ABSENT
-        prefix = int(np.argmax(there[:, 0]))
-        rows = form.shape[0] - prefix
-        whole = (rows, form.shape[1])
-        if others or np.any(there[:prefix]) or not np.array_equal(part.index[prefix:], flat(whole)):
-            raise RefusedError(part.term.node, "rows are joined in an order that the core has no op for")
-        factor = part.factor if part.factor.ndim == 0 else np.broadcast_to(part.factor, form.shape)[prefix:]
-        offset = np.broadcast_to(form.offset, form.shape)
-        # What all rows of the grid have in common is its layer's own.
-        bias = column(offset[prefix:], whole)
-        x = self.form(Form(whole, (Part(part.term, flat(whole), factor),), ZERO if bias is None else bias[None]))
-        position = offset[prefix:].astype(np.float32) if bias is None else None
-        first = offset[:prefix].astype(np.float32)
-        return self.program.op("place", x, name=self.name("rows"), prefix=first, position=position)
+        """Rows or columns of several values, or of numbers and a value."""
+        raise RefusedError(form.parts[0].term.node, "its result is joined with others, which the core has no op for")
 
 
 @op(Norm)

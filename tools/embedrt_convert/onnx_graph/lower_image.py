@@ -8,41 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrt_convert.archs import _conv
-from embedrt_convert.builder import PIXELS, Program
+from embedrt_convert.builder import PIXELS
 from embedrt_convert.inputs.checkpoint import Image
 from embedrt_convert.onnx_graph.forms import Array, Form, Part
+from embedrt_convert.onnx_graph.grids import is_vector, prefix_of
+from embedrt_convert.onnx_graph.image_lowering import ImageLowering
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, layer, op, rows_of
+from embedrt_convert.onnx_graph.lower_columns import are_joined, is_choice, layered, summed
+from embedrt_convert.onnx_graph.recognise import identity
 from embedrt_convert.onnx_graph.terms import Conv, Elementwise, MaxPool, Pixels
-
-_GRIDS = ("conv2d", "depthwise", "max_pool", "place", "gate")
-_VECTORS = ("pool", "attention_pool")
 
 
 @op(Pixels)
 def _pixels(lowering: Lowering, term: Pixels) -> int:
     raise RefusedError(None, "the pixels are read by something else than a convolution")
-
-
-def is_vector(program: Program, value: int) -> bool:
-    """Whether a value of images has one row for each, and not a grid of them."""
-    while value != PIXELS:
-        instruction = program.instructions[value - 1]
-        if instruction.op in _VECTORS + _GRIDS:
-            return instruction.op in _VECTORS
-        value = instruction.inputs[0]
-    return False
-
-
-def prefix_of(program: Program, value: int) -> int:
-    """How many rows of each image come before those of its grid."""
-    while value != PIXELS:
-        instruction = program.instructions[value - 1]
-        if instruction.op == "place":
-            return len(instruction.tensors["prefix"].data) if "prefix" in instruction.tensors else 0
-        if instruction.op in _GRIDS and instruction.op != "gate":
-            return 0
-        value = instruction.inputs[0]
-    return 0
 
 
 @layer(Conv)
@@ -63,6 +42,15 @@ def _convolution(
     if any(isinstance(part.term, Pixels) for part in term.x.parts):
         x = PIXELS
         image, weight = _normalised(lowering, term, weight)
+    elif not term.depthwise and identity(term.x) is None and (are_joined(term.x) or is_choice(term.x)):
+        offset = column(term.x.offset, term.x.shape)
+        if offset is None or (np.any(offset) and any(pads)):
+            raise RefusedError(term.node, "padding around what numbers were added to")
+        shift = shift + (weight.sum(axis=(2, 3)) @ offset).astype(np.float32)
+        added = lowering.residual(residual)
+        return layered(
+            lowering, term.x, weight, shift, name=name, stride=stride, pads=pads, residual=added, activation=activation
+        )
     else:
         x = lowering.form(term.x)
         if is_vector(program, x):
@@ -95,7 +83,7 @@ def _convolution(
 
 def _normalised(lowering: Lowering, term: Conv, weight: Array) -> tuple[Image, Array]:
     """What the graph does to pixels itself, after what is done to bytes; and the weight of red, green and blue."""
-    assert lowering.image is not None
+    assert isinstance(lowering, ImageLowering)
     image, x = lowering.image, term.x
     factor = column(x.parts[0].factor, x.shape)
     offset = column(x.offset, x.shape)
@@ -140,8 +128,11 @@ def _max_pool(lowering: Lowering, term: MaxPool) -> int:
 
 def activated_grid(lowering: Lowering, x: Form, activation: str) -> int | None:
     """An activation of a grid that no layer makes: a depthwise convolution of single pixels applies it."""
-    if lowering.image is None:
+    if not isinstance(lowering, ImageLowering):
         return None
+    bias = column(x.offset, x.shape)
+    if bias is not None and (value := summed(lowering, x, bias, activation)) is not None:
+        return value
     value = lowering.form(x)
     if is_vector(lowering.program, value) or prefix_of(lowering.program, value):
         return None
@@ -156,7 +147,7 @@ def _pointwise(lowering: Lowering, value: int, columns: int, activation: str, na
 def gate_of_rows(lowering: Lowering, term: Elementwise) -> int | None:
     """The value of a product of all rows of a grid and one row of each image: squeeze and excitation."""
     assert term.y is not None
-    if lowering.image is None:
+    if not isinstance(lowering, ImageLowering):
         return None
     # Of two single rows the later one is what the other was squeezed to.
     pairs = sorted(((term.x, term.y), (term.y, term.x)), key=lambda pair: -max(p.term.number for p in pair[1].parts))

@@ -33,10 +33,11 @@ class Window:
         return output_size(*self.extent, self.kernel, self.stride, self.pads)
 
     def square(self, weight: Array) -> Array:
-        """A weight [N, C, h, w] of the graph's window as one of the square window: zeros between and after its own."""
+        """A weight [N, C, h, w] of the graph's window as one of the square window: zeros between and around its own."""
         down, across = self.dilations
         made = np.zeros((*weight.shape[:2], self.kernel, self.kernel), np.float32)
-        made[:, :, : self.shape[0] : down, : self.shape[1] : across] = weight
+        top, left = (_shift(self.kernel, extent) for extent in self.shape)
+        made[:, :, top : top + self.shape[0] : down, left : left + self.shape[1] : across] = weight
         return made
 
 
@@ -63,7 +64,8 @@ def window(node: Node, extent: tuple[int, int], kernel: tuple[int, int], padded:
     largest = max(shape)
     after = []
     for axis in (0, 1):
-        own = sides[axis][1] + padded[axis + 2] + largest - shape[axis]
+        before[axis] += _shift(largest, shape[axis])
+        own = sides[axis][1] + padded[axis + 2] + largest - shape[axis] - _shift(largest, shape[axis])
         reached = max((outputs[axis] - 1) * stride + largest - extent[axis] - before[axis], 0)
         after.append(own if reached <= own < largest else reached)
     made = Window(extent, shape, dilations, stride, (before[0], before[1], after[0], after[1]))
@@ -72,6 +74,11 @@ def window(node: Node, extent: tuple[int, int], kernel: tuple[int, int], padded:
     if max(made.pads) >= largest or made.size != tuple(outputs):
         raise NotUnderstoodError(f"padding of {max(made.pads)} for a window of {shape[0]} x {shape[1]}")
     return made
+
+
+def _shift(kernel: int, extent: int) -> int:
+    """Where an oblong window begins in a square one."""
+    return (kernel - extent) // 2
 
 
 def _sides(node: Node, axis: int, extent: int, kernel: int, stride: int) -> tuple[int, int]:
