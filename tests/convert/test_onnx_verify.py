@@ -14,6 +14,7 @@ from embedrt_convert import ConversionError, convert
 from embedrt_convert.builder import Program
 from embedrt_convert.onnx_graph import importer, verify_texts
 from embedrt_convert.onnx_graph.verify import Distance, distance
+from embedrt_convert.onnx_graph.verify_texts import Frame
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_what_the_report_says(graph, tmp_path):
     report, said = converted(graph, tmp_path)
     assert report["compared_with"] == f"the graph, run by onnxruntime {onnxruntime.__version__} one text at a time"
     found = report["graph"]
-    assert found["inputs"] == "7 texts of 1 to 24 generated ids, one at a time"
+    assert found["inputs"] == "6 texts of 2 to 24 generated ids, one at a time"
     assert 0 < found["max_abs_difference"] < 1e-5 and found["padded_batch"]["max_abs_difference"] < 1e-5
     assert 0.99 < found["file"]["cosine_worst"] < 0.999999  # int8
     assert not any("note" in line for line in said)
@@ -134,13 +135,13 @@ def test_a_graph_in_fewer_bits(graph, tmp_path):
 
 
 def test_generated_ids():
-    program = Program(VOCABULARY, 600)
-    texts = verify_texts.generated_ids(program, {0, 1, 39})
-    assert [len(ids) for ids in texts][:3] == [1, 2, 3] and len(texts[-1]) == 512
-    every = np.concatenate(texts)
-    assert set(range(2, 39)) == set(every.tolist())
-    assert [len(ids) for ids in verify_texts.generated_ids(Program(VOCABULARY, 3), set())] == [1, 2, 3]
-    assert [len(ids) for ids in verify_texts.generated_ids(Program(VOCABULARY, 1), set())] == [1]
+    texts = verify_texts.generated_ids(Program(VOCABULARY, 600), Frame([2], [3], {0, 1, 2, 3, 39}))
+    assert [len(ids) for ids in texts][:3] == [2, 3, 5] and len(texts[-1]) == 512
+    assert all((ids[0], ids[-1]) == (2, 3) for ids in texts)
+    assert set(np.concatenate([ids[1:-1] for ids in texts]).tolist()) == set(range(4, 39))
+    for limit, lengths in ((3, [1, 2, 3]), (1, [1])):
+        texts = verify_texts.generated_ids(Program(VOCABULARY, limit), Frame([], [], set()))
+        assert [len(ids) for ids in texts] == lengths
 
 
 def test_distance():

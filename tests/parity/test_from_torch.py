@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from random_models import save_bert
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -160,6 +161,35 @@ def test_the_older_exporter(tokenizer, tmp_path, monkeypatch, why):
     reason = "no such thing" if why == "raises" else "gives another output than the module"
     assert any("exported the older way" in line and reason in line for line in said)
     np.testing.assert_allclose(embedrt.load(path).encode(TEXTS), means(module, tokenizer), atol=1e-5)
+
+
+def test_a_module_stays_as_it_is(tokenizer, tmp_path, monkeypatch):
+    """Tracing a BERT writes into it."""
+
+    def fails(*_):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(torch_export, "_dynamo", fails)
+    bert = save_bert(tmp_path, hidden_size=32, num_attention_heads=4, intermediate_size=64, num_hidden_layers=2)
+    ids = torch.arange(3, 11)[None]
+    before = bert(ids).last_hidden_state.detach().clone()
+    path = from_torch(
+        bert,
+        dict(zip(("input_ids", "attention_mask"), example(), strict=True)),
+        tmp_path / "a.embedrt",
+        tokenizer=tmp_path,
+        max_tokens=POSITIONS,
+        pooling="mean",
+    ).path
+    assert torch.equal(bert(ids).last_hidden_state, before)
+    vector = embedrt.load(path).encode("the cat ran on the mat")
+    with torch.no_grad():
+        words = (tmp_path / "vocab.txt").read_text().split()
+        ids = torch.tensor(
+            [[words.index(word) for word in ["[CLS]", "the", "cat", "ran", "on", "the", "mat", "[SEP]"]]]
+        )
+        expected = bert(ids).last_hidden_state[0].mean(dim=0).numpy()
+    assert vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected) > 0.99
 
 
 def test_a_length_in_the_graph(module, tokenizer, tmp_path, monkeypatch):

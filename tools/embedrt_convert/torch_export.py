@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import json
 import pathlib
@@ -213,7 +214,7 @@ def _torchscript(module: torch.nn.Module, example: _Example, path: pathlib.Path)
     import torch
 
     torch.onnx.export(
-        module,
+        copy.deepcopy(module),  # tracing leaves values of the example in some
         tuple(example.inputs.values()),
         str(path),
         dynamo=False,

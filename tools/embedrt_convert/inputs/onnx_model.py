@@ -113,7 +113,7 @@ def _texts(
         **common,
         text=Text(tokenizer=tokenizer, max_tokens=limit, **sentence_transformers.read_prompts(files)),
         modules=modules,
-        notes=(*notes, *note),
+        notes=(*notes, *_choice(graph, output), *note),
         graph=_finished(
             graph, output, tail, max_tokens=limit, vocabulary=vocabulary, pad=_pad(config, settings, tokenizer)
         ),
@@ -151,10 +151,16 @@ def _images(
         **common,
         text=None,
         modules=(),
-        notes=(*notes, *image_notes),
+        notes=(*notes, *_choice(graph, output), *image_notes),
         image=image,
         graph=_finished(graph, output, tail),
     )
+
+
+def _choice(graph: Graph, output: str) -> tuple[str, ...]:
+    """A remark where there was one."""
+    others = [value.name for value in graph.standard.graph.output if value.name != output]
+    return (f"the graph's output {output} is taken; it also has {', '.join(others)}",) if others else ()
 
 
 def _finished(graph: Graph, output: str, tail: Tail, **fields: Any) -> Graph:

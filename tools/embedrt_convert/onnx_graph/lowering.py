@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from embedrt._errors import EmbedrtError
 from embedrt._tokenizer_schema import rebuild
 from embedrt_convert.builder import Program
@@ -11,6 +9,7 @@ from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint, Graph, Pooling, Text
 from embedrt_convert.onnx_graph import importer, verify_images, verify_texts
 from embedrt_convert.onnx_graph.importer import Imported
+from embedrt_convert.onnx_graph.verify_texts import Frame
 from embedrt_convert.original import Lowered, Original
 
 
@@ -31,8 +30,8 @@ def lower_graph(checkpoint: Checkpoint, graph: Graph) -> Lowered:
     else:
         assert checkpoint.text is not None
         imported, value = _import_text(checkpoint, graph)
-        _check_tokenizer(checkpoint.text, imported.program)
-        original, notes = verify_texts.verified(imported, graph, value, _special_ids(checkpoint.text))
+        frame = _frame(checkpoint.text, imported.program)
+        original, notes = verify_texts.verified(imported, graph, value, frame)
     return Lowered(imported.program, original, (*imported.notes, *notes))
 
 
@@ -56,14 +55,12 @@ def _import_text(checkpoint: Checkpoint, graph: Graph) -> tuple[Imported, int]:
     return imported, vector
 
 
-def _check_tokenizer(text: Text, program: Program) -> None:
+def _frame(text: Text, program: Program) -> Frame:
+    """What the tokenizer puts around a text. Raises ConversionError for one with ids that the graph does not have."""
     try:
-        rebuild(text.tokenizer.encode("utf-8"), program.vocabulary)
+        parts = rebuild(text.tokenizer.encode("utf-8"), program.vocabulary)
     except EmbedrtError as error:
         raise ConversionError(
             f"the tokenizer is not this graph's, whose token table has {program.vocabulary} rows: {error}"
         ) from None
-
-
-def _special_ids(text: Text) -> set[int]:
-    return {token["id"] for token in json.loads(text.tokenizer)["added_tokens"]}
+    return Frame(parts.prefix, parts.suffix, {token["id"] for token in parts.added_tokens})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,15 @@ from embedrt_convert.reference_types import Values
 
 _LENGTHS = (1, 2, 3, 5, 9, 20, 47, 110, 256, 512)
 _SHORT = 64  # tokens: what a batch is made of
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The ids around every text, and those with a meaning of their own, which graphs may look for inside of one."""
+
+    prefix: Sequence[int]
+    suffix: Sequence[int]
+    special: AbstractSet[int]
 
 
 @dataclass(frozen=True)
@@ -59,14 +69,13 @@ class TextGraph:
         return {"graph": {**self.found, "file": {"cosine_worst": round(float(cosine), 6), **apart.section()}}}
 
 
-def verified(imported: Imported, graph: Graph, value: int, avoid: set[int]) -> tuple[TextGraph, tuple[str, ...]]:
+def verified(imported: Imported, graph: Graph, value: int, frame: Frame) -> tuple[TextGraph, tuple[str, ...]]:
     """The graph as an original, and remarks for the user. Raises ConversionError where the program is another.
 
-    `value` of the program is the output that was taken; `avoid` are ids with a meaning of their own, which are not
-    generated.
+    `value` of the program is the output that was taken.
     """
     program = imported.program
-    texts = generated_ids(program, avoid)
+    texts = generated_ids(program, frame)
     session = verify.yardstick(graph, [graph.output])
     expected = [_rows(session, ids) for ids in texts]
     got = [_values(program, ids)[value] for ids in texts]
@@ -75,7 +84,7 @@ def verified(imported: Imported, graph: Graph, value: int, avoid: set[int]) -> t
     verify.check(apart, graph, f"a text of {len(texts[worst])} ids", lambda: _parting(imported, graph, texts[-1]))
 
     found: dict[str, Any] = {
-        "inputs": f"{len(texts)} texts of 1 to {len(texts[-1])} generated ids, one at a time",
+        "inputs": f"{len(texts)} texts of {len(texts[0])} to {len(texts[-1])} generated ids, one at a time",
         **apart.section(),
     }
     notes = []
@@ -96,13 +105,17 @@ def verified(imported: Imported, graph: Graph, value: int, avoid: set[int]) -> t
     return TextGraph(program, value, session, what, texts, found), tuple(notes)
 
 
-def generated_ids(program: Program, avoid: set[int]) -> list[Ids]:
-    """Texts of lengths from one to the limit, or 512, without the ids `avoid`; always the same."""
+def generated_ids(program: Program, frame: Frame) -> list[Ids]:
+    """Texts of lengths from the shortest to the limit, or 512; always the same."""
+    ends = len(frame.prefix) + len(frame.suffix)
     longest = min(program.max_tokens, _LENGTHS[-1])
-    lengths = [*(length for length in _LENGTHS if length < longest), longest]
-    choices = np.array(sorted(set(range(program.vocabulary)) - avoid), np.int32)
+    lengths = [*(length for length in _LENGTHS if ends <= length < longest), longest]
+    choices = np.array([each for each in range(program.vocabulary) if each not in frame.special], np.int32)
     rng = np.random.default_rng(0)
-    return [rng.choice(choices, length) for length in lengths]
+    return [
+        np.concatenate([frame.prefix, rng.choice(choices, max(length - ends, 0)), frame.suffix]).astype(np.int32)
+        for length in lengths
+    ]
 
 
 def _values(program: Program, ids: Ids) -> list[Values]:
