@@ -42,9 +42,11 @@ class ImageGraph:
         raise TypeError("a graph of images takes no texts")
 
     def picture(self, pixels: Picture) -> Values:
-        if self.output is not None:
-            return _outputs(self.session, self.image, pixels)[self.output][0]
-        vector: Values = reference.run_images(self.program, pixels[None], golden.IMAGE_OUTPUT)[0]
+        if self.output is None:
+            rows = reference.run_images(self.program, pixels[None], golden.IMAGE_OUTPUT)
+        else:
+            rows = _outputs(self.session, self.image, pixels)[self.output]
+        vector: Values = rows[0]
         return vector
 
     def section(self, model: _core.Model, quant: str) -> Mapping[str, Any]:
