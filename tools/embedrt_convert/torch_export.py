@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import json
 import pathlib
@@ -214,7 +213,7 @@ def _torchscript(module: torch.nn.Module, example: _Example, path: pathlib.Path)
     import torch
 
     torch.onnx.export(
-        copy.deepcopy(module),  # tracing leaves values of the example in some
+        module,
         tuple(example.inputs.values()),
         str(path),
         dynamo=False,
