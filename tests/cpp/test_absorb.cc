@@ -18,13 +18,18 @@ namespace {
 
 constexpr uint32_t kLongest = 300;
 
-// One attention over the qkv of a lookup; with `twice`, the sum of two, so that qkv has two readers.
-ProgramMaker attention_program(uint32_t heads, uint32_t head_dim, bool twice) {
+// One attention over the qkv of a lookup; with `twice`, the sum of two, so that qkv has two readers. `near`: with a
+// bias and a window.
+ProgramMaker attention_program(uint32_t heads, uint32_t head_dim, bool twice, bool near = false) {
   ProgramMaker p(40, kLongest);
   const uint32_t width = heads * head_dim, columns = 20;
   const uint16_t x = p.lookup(Layout::matrix_f32, columns, 0);
   const uint16_t qkv = p.linear(Layout::panel_i8, {x}, 3 * width, columns, 0, true);
-  const auto attend = [&] { return p.instruction("attention", {qkv}, {}, {{0, heads}, {1, 0x3e800000}, {2, 0}}); };
+  std::vector<uint16_t> bias;
+  if (near) bias = {p.tensor(Layout::matrix_f32, heads, 2 * kLongest - 1)};
+  const auto attend = [&] {
+    return p.instruction("attention", {qkv}, bias, {{0, heads}, {1, 0x3e800000}, {2, 0}, {4, near ? 60 : 0}});
+  };
   uint16_t out = attend();
   if (twice) out = p.instruction("add", {out, attend()}, {});
   p.outputs = {{"token_embeddings", out}};
@@ -79,20 +84,23 @@ TEST(absorb_does_not_change_a_bit) {
   const std::vector<std::vector<uint32_t>> calls = {
       {kLongest}, {85}, {110}, {1}, {3, 0, 64, 1, 17, 0, 90, 33, 16, 65, 2}};
   for (const std::string& isa : available_isas())
-    for (const Heads& heads : kHeads) {
-      const auto model = [&](bool twice) {
-        return std::make_unique<Model>(MappedFile::copy(make_file(attention_program(heads.count, heads.dim, twice))),
-                                       1u, *kernels_of(isa));
-      };
-      const auto absorbing = model(false), plain = model(true);
-      for (const auto& lengths : calls) {
-        auto found = run(*absorbing, lengths, heads.count * heads.dim);
-        const auto expected = run(*plain, lengths, heads.count * heads.dim);
-        for (float& x : found) x += x;
-        check(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0, "other bits", __FILE__,
-              __LINE__, isa + ", " + std::to_string(heads.count) + " heads of " + std::to_string(heads.dim));
+    for (const Heads& heads : kHeads)
+      for (const bool near : {false, true}) {
+        const auto model = [&](bool twice) {
+          const auto program = attention_program(heads.count, heads.dim, twice, near);
+          return std::make_unique<Model>(MappedFile::copy(make_file(program)), 1u, *kernels_of(isa));
+        };
+        const auto absorbing = model(false), plain = model(true);
+        for (const auto& lengths : calls) {
+          auto found = run(*absorbing, lengths, heads.count * heads.dim);
+          const auto expected = run(*plain, lengths, heads.count * heads.dim);
+          for (float& x : found) x += x;
+          check(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0, "other bits", __FILE__,
+                __LINE__,
+                isa + ", " + std::to_string(heads.count) + " heads of " + std::to_string(heads.dim) +
+                    (near ? ", near" : ""));
+        }
       }
-    }
 }
 
 // Scratch for n rows serves any number of rows up to n: fewer rows are computed for more heads at a time.
