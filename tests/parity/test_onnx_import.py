@@ -48,7 +48,7 @@ def imported(model: TextModel | ImageModel, graph: onnx.ModelProto, output: str)
         rows = model.expected(model.text(2, 0))[output].ndim > 1
         modules = (Pooling("mean"),) if rows else ()
         return importer.import_text(
-            graph, max_tokens=model.max_tokens, vocabulary=model.vocabulary, output=asked, modules=modules
+            graph, max_tokens=model.max_tokens, output=asked, modules=modules, padding=model.pad
         ).program
     scale, offset = tuple(1 / (255 * each) for each in STD), tuple(-m / s for m, s in zip(MEAN, STD, strict=True))
     image = Image(*model.size, resize=None, resample="bilinear", crop=None, scale=scale, offset=offset)

@@ -20,7 +20,7 @@ def test_right_or_refused(name, tmp_path):
     export(model, path, "torchscript", 17)
     graph = standard(read(path)).model
     try:
-        program = import_text(graph, max_tokens=model.max_tokens, vocabulary=model.vocabulary).program
+        program = import_text(graph, max_tokens=model.max_tokens).program
     except ConversionError:
         assert name != "none"
         return

@@ -85,8 +85,7 @@ class Graph:
 
     `inputs` says what each input is for, by its name. `lossy` says that the file does not compute in float32 as it is:
     its weights are in fewer bits. `about` are facts for the model file's `about` section. `output` is the one to take.
-    A text has at most `max_tokens` ids, each below `vocabulary` where that is known; `pad` fills up shorter ones of a
-    batch.
+    A text has at most `max_tokens` ids; `pad`, where it is known, fills up shorter ones of a batch and is in no text.
     """
 
     path: pathlib.Path
@@ -96,8 +95,7 @@ class Graph:
     about: Mapping[str, Any]
     output: str = ""
     max_tokens: int = 0
-    vocabulary: int | None = None
-    pad: int = 0
+    pad: int | None = None
 
 
 @dataclass(frozen=True)

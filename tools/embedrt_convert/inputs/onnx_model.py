@@ -114,9 +114,7 @@ def _texts(
         text=Text(tokenizer=tokenizer, max_tokens=limit, **sentence_transformers.read_prompts(files)),
         modules=modules,
         notes=(*notes, *_choice(graph, output), *note),
-        graph=_finished(
-            graph, output, tail, max_tokens=limit, vocabulary=vocabulary, pad=_pad(config, settings, tokenizer)
-        ),
+        graph=_finished(graph, output, tail, max_tokens=limit, pad=_pad(config, settings, tokenizer)),
     )
 
 
@@ -226,11 +224,11 @@ def _check_size(files: OnnxFile, graph: Graph, image: Image) -> None:
             )
 
 
-def _pad(config: Mapping[str, Any], settings: Mapping[str, Any], tokenizer: str) -> int:
-    """The id that fills up a batch: what the files say, else 0."""
+def _pad(config: Mapping[str, Any], settings: Mapping[str, Any], tokenizer: str) -> int | None:
+    """The id that fills up a batch, where the files say it."""
     stated = config.get("pad_token_id")
     if isinstance(stated, int):
         return stated
     token = settings.get("pad_token")
     content = token.get("content") if isinstance(token, dict) else token
-    return next((each["id"] for each in json.loads(tokenizer)["added_tokens"] if each["content"] == content), 0)
+    return next((each["id"] for each in json.loads(tokenizer)["added_tokens"] if each["content"] == content), None)

@@ -13,8 +13,9 @@ from embedrt_convert.onnx_graph import facts, importer
 from embedrt_convert.onnx_graph.graph import Graph, Input
 from embedrt_convert.onnx_graph.importer import Imported
 from embedrt_convert.onnx_graph.read import Value, read, signature
-from embedrt_convert.onnx_graph.roles import PIXELS, roles
+from embedrt_convert.onnx_graph.roles import IDS, PIXELS, roles
 from embedrt_convert.onnx_graph.standard import standard
+from embedrt_convert.onnx_graph.trial_ids import special_ids
 
 Lines = list[tuple[str, str]]
 
@@ -67,7 +68,10 @@ def _imported(graph: Graph, known: Mapping[str, str], output: Value, modules: tu
     if PIXELS in known.values():
         (pixels,) = (each for each in graph.inputs if known[each.name] == PIXELS)
         return importer.import_images(graph.model, _image(pixels), output=output.name)
-    return importer.import_text(graph.model, max_tokens=_TOKENS, vocabulary=None, output=output.name, modules=modules)
+    # Without its files nothing says which id is padding: the only one that the graph asks for may be.
+    asked = special_ids(graph, next(name for name, role in known.items() if role == IDS))
+    padding = asked.pop() if len(asked) == 1 else None
+    return importer.import_text(graph.model, max_tokens=_TOKENS, output=output.name, modules=modules, padding=padding)
 
 
 def _image(pixels: Input) -> Image:

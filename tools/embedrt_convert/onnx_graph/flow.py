@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from embedrt_convert.onnx_graph.forms import Form, NotUnderstoodError, canonical, flat, is_scalar, known, of_grid, view
 from embedrt_convert.onnx_graph.graph import Graph, Node
-from embedrt_convert.onnx_graph.terms import Affine, Pixels, Term, Tokens
+from embedrt_convert.onnx_graph.terms import Affine, Pixels, Tokens
 from embedrt_convert.onnx_graph.trial import Probe
 
 Inputs = Sequence[Form | None]
@@ -51,17 +51,30 @@ class Flow:
         needed = graph.ancestors(outputs)
         self.nodes = [node for node in graph.nodes if any(name in needed for name in node.outputs)]
         self.values: dict[str, Form] = {}
-        self.terms: list[Term] = []
+        self._others: Mapping[str, NDArray[Any]] = {}
 
-    def text(self, feeds: Mapping[str, NDArray[Any]], ids: str, indices: Mapping[str, NDArray[Any]]) -> None:
-        """Walk with token ids: `indices` are the values that tables are indexed with."""
+    def text(
+        self,
+        feeds: Mapping[str, NDArray[Any]],
+        others: Mapping[str, NDArray[Any]],
+        ids: str,
+        indices: Sequence[Mapping[str, NDArray[Any]]],
+    ) -> None:
+        """Walk with token ids, of the input `ids`.
+
+        `others` are inputs with other ids: all that is known must be the same for them. `indices` are the values that
+        tables are indexed with, for the ones and for the others.
+        """
+        self._others = others
         starts = {}
         for node in self.nodes:
-            if node.op == "Gather" and node.inputs[1] in indices and self.graph.is_constant(node.inputs[0]):
-                index = indices[node.inputs[1]]
-                if index.shape != feeds[ids].shape:
+            if node.op == "Gather" and node.inputs[1] in indices[0] and self.graph.is_constant(node.inputs[0]):
+                pairs = [
+                    (each[node.inputs[1]], given[ids]) for each, given in zip(indices, (feeds, others), strict=True)
+                ]
+                if any(index.shape != given.shape for index, given in pairs):
                     continue
-                difference = index - feeds[ids]
+                difference = np.concatenate([index - given for index, given in pairs])
                 table = self.graph.constant(node.inputs[0])
                 if is_scalar(difference, difference.flat[0]):
                     if node.attributes.get("axis", 0) != 0 or table.ndim != 2:
@@ -117,7 +130,11 @@ class Flow:
                 self.values[name] = known(feeds[name])
             else:
                 ask.append(name)
-        for name, value in Probe(self.graph, ask).run(feeds).items():
+        probe = Probe(self.graph, ask)
+        again = probe.run(self._others) if self._others else {}
+        for name, value in probe.run(feeds).items():
+            if name in again and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
+                raise FlowError(self.graph.producers[name], "its result depends on which ids a text has", self)
             self.values[name] = known(value)
 
     def _step(self, node: Node) -> None:

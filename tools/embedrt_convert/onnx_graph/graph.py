@@ -71,15 +71,15 @@ class Graph:
             self._arrays[name] = onnx.numpy_helper.to_array(self._initializers[name])
         return self._arrays[name]
 
-    def ancestors(self, names: tuple[str, ...]) -> set[str]:
-        """The values that `names` are made from, themselves included."""
+    def ancestors(self, names: tuple[str, ...], *, through_sizes: bool = True) -> set[str]:
+        """The values that `names` are made from, themselves included; or only those whose elements matter."""
         found: set[str] = set()
         stack = list(names)
         while stack:
             name = stack.pop()
             if name and name not in found:
                 found.add(name)
-                if name in self.producers:
+                if name in self.producers and (through_sizes or self.producers[name].op not in ("Shape", "Size")):
                     stack += self.producers[name].inputs
         return found
 

@@ -9,6 +9,7 @@ from embedrt_convert.inputs.checkpoint import Image
 from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Part, flat
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded
 from embedrt_convert.onnx_graph.lower_columns import are_joined, summed
+from embedrt_convert.onnx_graph.recognise import in_place
 
 
 class ImageLowering(Lowering):
@@ -41,7 +42,8 @@ class ImageLowering(Lowering):
         prefix = int(np.argmax(there[:, 0]))
         rows = form.shape[0] - prefix
         whole = (rows, form.shape[1])
-        if others or np.any(there[:prefix]) or not np.array_equal(part.index[prefix:], flat(whole)):
+        after = Part(part.term, part.index[prefix:], part.factor)
+        if others or np.any(there[:prefix]) or not in_place(after, Form(whole, (), ZERO)):
             raise RefusedError(part.term.node, "rows are joined in an order that the core has no op for")
         factor = part.factor if part.factor.ndim == 0 else np.broadcast_to(part.factor, form.shape)[prefix:]
         offset = np.broadcast_to(form.offset, form.shape)

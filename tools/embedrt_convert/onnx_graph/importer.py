@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from embedrt._extras import extra
 from embedrt_convert.archs._heads import lower_modules
-from embedrt_convert.builder import Program
+from embedrt_convert.builder import Program, Tensor
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Module
 from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what it knows
@@ -32,15 +32,14 @@ from embedrt_convert.onnx_graph.imported import Imported, Site, sites
 from embedrt_convert.onnx_graph.importer_images import import_images
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError
 from embedrt_convert.onnx_graph.roles import IDS, roles
-from embedrt_convert.onnx_graph.trial import Probe, text_feeds
+from embedrt_convert.onnx_graph.trial import DoesNotRunError, Probe, text_feeds
+from embedrt_convert.onnx_graph.trial_ids import TrialIds, table_rows, trial_ids
 
 with extra("onnx"):
     import onnx
 
 _SHORT = 11  # tokens of the short trial: no extent of a model is likely to be the same
 _LONGEST = 2048  # tokens of a walk: it holds a number for each pair of them in each head
-# What is done with token ids to find padding or the end of a text.
-_FOLLOWED = ("Equal", "Cast", "ArgMax", "Not", "Identity", "Reshape", "Flatten", "Unsqueeze", "Squeeze")
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,15 @@ def import_text(
     model: onnx.ModelProto,
     *,
     max_tokens: int,
-    vocabulary: int | None = None,
     output: str | None = None,
     modules: tuple[Module, ...] = (),
+    padding: int | None = None,
 ) -> Imported:
     """The program of a standard graph of texts of at most `max_tokens` tokens.
 
-    `output` names the graph's output to take; `modules` follow it, where it has a row for each token. Raises
-    ConversionError naming the node that is not understood.
+    `output` names the graph's output to take; `modules` follow it, where it has a row for each token. `padding` is the
+    id that no text has and that the graph may therefore treat in a way of its own. Raises ConversionError naming the
+    node that is not understood.
     """
     graph = Graph(model)
     known = roles(graph)
@@ -79,7 +79,7 @@ def import_text(
             f"texts of {max_tokens} tokens are more than a graph is followed for: at most {_LONGEST} (--max-tokens)"
         )
     lengths = (min(_SHORT, max_tokens), max_tokens)
-    short, full = (_text_at(graph, known, ids, chosen, length) for length in lengths)
+    short, full = (_text_at(graph, known, ids, chosen, length, padding) for length in lengths)
     if (difference := _difference(short.lowering.program, full.lowering.program)) is not None:
         raise ConversionError(
             f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}"
@@ -106,15 +106,25 @@ def imported(walked: Walked) -> Imported:
     )
 
 
-def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int) -> Walked:
-    tokens = _tokens(graph, known, ids, length)
-    feeds = text_feeds(graph, known, tokens)
-    flow = Flow(graph, (output,))
-    walk(lambda: flow.text(feeds, ids, _indices(graph, ids, feeds)))
-    rows = [len(term.table) - term.offset for term in flow.starts()]
-    if not rows:
+def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int, padding: int | None) -> Walked:
+    for rows in (sizes := table_rows(graph, ids)):
+        try:
+            flow = _walked(graph, known, ids, output, trial_ids(graph, ids, rows, length, padding))
+            break
+        except DoesNotRunError:  # not the table of tokens: that has fewer rows
+            if rows == sizes[-1]:
+                raise
+    vocabulary = [len(term.table) - term.offset for term in flow.starts()]
+    if not vocabulary:
         raise ConversionError(f"the graph's output {output} does not depend on token ids by a table of embeddings")
-    return lowered(flow, Lowering(Program(min(rows), length)), output)
+    return lowered(flow, Lowering(Program(min(vocabulary), length)), output)
+
+
+def _walked(graph: Graph, known: Mapping[str, str], ids: str, output: str, tokens: TrialIds) -> Flow:
+    feeds, others = (text_feeds(graph, known, each) for each in (tokens.ordinary, tokens.any))
+    flow = Flow(graph, (output,))
+    walk(lambda: flow.text(feeds, others, ids, [_indices(graph, ids, each) for each in (feeds, others)]))
+    return flow
 
 
 def walk(steps: Callable[[], None]) -> None:
@@ -133,7 +143,7 @@ def lowered(flow: Flow, lowering: Lowering, output: str) -> Walked:
         raise ConversionError(f"the graph's output {output} does not depend on its input")
     try:
         (matrix,), layout = canonical(form)
-        if not np.array_equal(layout.reshape(-1), np.arange(layout.size)):
+        if layout.size != matrix.shape[0] * matrix.shape[1] or np.any(layout.reshape(-1) != np.arange(layout.size)):
             raise NotUnderstoodError("it is not in rows of vectors")
         return Walked(flow, lowering, output, lowering.form(matrix), *matrix.shape)
     except NotUnderstoodError as error:
@@ -151,41 +161,6 @@ def chosen_output(graph: Graph, output: str | None) -> str:
         asked = "several outputs, of which one must be named" if output is None else f"no output {output}"
         raise ConversionError(f"the graph has {asked}: {', '.join(graph.outputs)}")
     return output
-
-
-def _tokens(graph: Graph, known: Mapping[str, str], ids: str, length: int) -> NDArray[np.int64]:
-    """Token ids that are no special ones: the graph compares those with constants, to find padding or an end."""
-    rows = _vocabulary(graph, ids)
-    special: set[int] = set()
-    last = None
-    compared: dict[str, int | None] = {ids: None}  # values that are made of ids -> what they were compared with
-    for node in graph.nodes:
-        source = next((name for name in node.inputs if name in compared), None)
-        if source is None or node.op not in _FOLLOWED:
-            continue
-        constants = [int(graph.constant(name).flat[0]) for name in node.inputs if graph.is_constant(name)]
-        number = constants[0] if node.op == "Equal" and constants else compared[source]
-        if number is not None:
-            special.add(number)
-        if node.op == "ArgMax":  # of the id that ends a text, or of the greatest one
-            last = rows - 1 if number is None else number
-        compared.update(dict.fromkeys(node.outputs, number))
-    ordinary = [token for token in range(rows // 8, rows) if token not in special and token != last]
-    values = np.resize(np.array(ordinary, np.int64)[np.random.default_rng(length).permutation(len(ordinary))], length)
-    if last is not None:
-        values[-1] = last
-    return values
-
-
-def _vocabulary(graph: Graph, ids: str) -> int:
-    sizes = [
-        graph.constant(node.inputs[0]).shape[0]
-        for node in graph.nodes
-        if node.op == "Gather" and graph.is_constant(node.inputs[0]) and ids in graph.ancestors((node.inputs[1],))
-    ]
-    if not sizes:
-        raise ConversionError("the graph has no table of token embeddings")
-    return int(max(sizes))
 
 
 def _indices(graph: Graph, ids: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -219,13 +194,22 @@ def _difference(short: Program, full: Program) -> str | None:
 def _differs(role: str, a: Any, b: Any, length: int) -> str | None:
     left, right = a.tensors.get(role), b.tensors.get(role)
     if a.op == "attention":
-        return None  # verified at full length by running both
+        return _bias_differs(left, right, length)
     if left is None or right is None:
         return role
     x, y = left.data, right.data
     if a.op in ("lookup", "rope") and len(x) == length:
         y = y[:length]
     return None if x.shape == y.shape and np.allclose(x, y, rtol=1e-4, atol=1e-5) else role
+
+
+def _bias_differs(short: Tensor | None, full: Tensor | None, length: int) -> str | None:
+    """A bias is the same for the distances that a short text has; there it may be 0."""
+    if full is None:
+        return "bias" if short is not None else None
+    middle = full.data.shape[1] // 2
+    near = full.data[:, middle - length + 1 : middle + length]
+    return None if np.allclose(near, 0 if short is None else short.data, rtol=1e-4, atol=1e-5) else "bias"
 
 
 __all__ = ["Imported", "Site", "import_images", "import_text"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedrt_convert.builder import IDS, Program
 from embedrt_convert.onnx_graph.forms import ABSENT, ONE, ZERO, Array, Form, Part, flat, is_scalar, scalar
 from embedrt_convert.onnx_graph.graph import Node
-from embedrt_convert.onnx_graph.recognise import identity
+from embedrt_convert.onnx_graph.recognise import identity, in_place
 from embedrt_convert.onnx_graph.terms import Affine, Linear, Norm, Normalize, Pool, Term, Tokens
 
 Vector = NDArray[np.float64]
@@ -129,7 +129,7 @@ class Lowering:
         """Parts that are no layers, one by one."""
         values = []
         for part in sorted(form.parts, key=lambda part: part.term.number):
-            if not np.array_equal(part.index, flat(form.shape)):
+            if not in_place(part, form):
                 raise RefusedError(part.term.node, "columns or rows of its result are taken apart")
             factor = column(part.factor, form.shape)
             if isinstance(part.term, Norm) and factor is not None:

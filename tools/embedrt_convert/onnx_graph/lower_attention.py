@@ -104,7 +104,7 @@ def _of_scores(term: Attention) -> tuple[Scores, float, NDArray[np.float64]]:
 
 def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
     """The attributes and the tensor of a mask and of a bias by distance."""
-    heads, length, _ = bias.shape
+    length = bias.shape[1]
     distance = np.arange(length)[None, :] - np.arange(length)[:, None]  # key - query
     counts = np.isfinite(bias[0])
     if not np.all(np.isfinite(bias) == counts):

@@ -42,9 +42,9 @@ def _import_text(checkpoint: Checkpoint, graph: Graph) -> tuple[Imported, int]:
     imported = importer.import_text(
         graph.standard,
         max_tokens=graph.max_tokens,
-        vocabulary=graph.vocabulary,
         output=graph.output,
         modules=modules if has_rows else (),
+        padding=graph.pad,
     )
     outputs = imported.program.outputs
     if has_rows:

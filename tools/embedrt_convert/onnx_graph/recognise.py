@@ -36,10 +36,11 @@ _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
 def identity(form: Form) -> Term | None:
     """The term, when a canonical form is it and nothing else."""
     part = form.plain
-    return part.term if part is not None and _in_place(part, form) else None
+    return part.term if part is not None and in_place(part, form) else None
 
 
-def _in_place(part: Part, form: Form) -> bool:
+def in_place(part: Part, form: Form) -> bool:
+    """Whether a part of a canonical form is the whole of its term, in order."""
     return (part.term.rows, part.term.columns) == form.shape and bool(np.array_equal(part.index, flat(form.shape)))
 
 
@@ -118,7 +119,7 @@ def _evaluate_form(form: Form, base: Term, points: Floats) -> Floats | None:
     total = np.full_like(points, offset)
     for part in form.parts:
         factor = scalar(part.factor)
-        value = _evaluate(part.term, base, points) if _in_place(part, form) else None
+        value = _evaluate(part.term, base, points) if in_place(part, form) else None
         if factor is None or value is None:
             return None
         total = total + factor * value

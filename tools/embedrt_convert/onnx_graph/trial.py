@@ -18,6 +18,10 @@ with extra("onnx"):
     import onnxruntime
 
 
+class DoesNotRunError(ConversionError):
+    """onnxruntime does not run the graph on what it was given."""
+
+
 class Probe:
     """The graph with other outputs: any of its values."""
 
@@ -30,14 +34,14 @@ class Probe:
             self._wanted = {each.name for each in self._session.get_inputs()}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The values by name. Raises ConversionError when the graph does not run."""
+        """The values by name. Raises DoesNotRunError."""
         if self._session is None:
             return {}
         chosen = {name: value for name, value in feeds.items() if name in self._wanted}
         try:
             values = self._session.run(list(self._names), chosen)
         except Exception as error:  # onnxruntime has no common class of its own
-            raise ConversionError(f"the graph does not run on {describe(feeds)}: {error}") from None
+            raise DoesNotRunError(f"the graph does not run on {describe(feeds)}: {error}") from None
         return dict(zip(self._names, values, strict=True))
 
 

@@ -132,7 +132,7 @@ def _padded(session: Session, graph: Graph, texts: Sequence[Ids], expected: Sequ
     """How far the rows of a batch are from those of its texts alone, or why there is no batch."""
     few = [number for number, ids in enumerate(texts) if len(ids) <= _SHORT]
     try:
-        output = session.texts([texts[number] for number in few], graph.pad)[0]
+        output = session.texts([texts[number] for number in few], graph.pad or 0)[0]
     except ConversionError as error:
         return str(error)
     got = [output[row].reshape(-1, output.shape[-1])[: len(expected[number])] for row, number in enumerate(few)]
