@@ -10,6 +10,7 @@ from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Part, fl
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded
 from embedrt_convert.onnx_graph.lower_columns import are_joined, summed
 from embedrt_convert.onnx_graph.recognise import in_place
+from embedrt_convert.onnx_graph.terms import Pool
 
 
 class ImageLowering(Lowering):
@@ -27,6 +28,28 @@ class ImageLowering(Lowering):
     def _sum(self, form: Form, bias: Vector | None) -> int:
         value = None if bias is None else summed(self, form, bias)
         return super()._sum(form, bias) if value is None else value
+
+    def _pool(self, term: Pool, kind: str) -> int:
+        """Of all rows, or of the last ones, after those of a prefix."""
+        x, terms = term.x, [part.term for part in term.x.parts]
+        skip = terms[0].rows - x.shape[0]
+        first, whole = skip * x.shape[1], (terms[0].rows, x.shape[1])
+        factors = [column(part.factor, x.shape) for part in x.parts]
+        offset = column(x.offset, x.shape)
+        are_last = all(
+            (part.term.rows, part.term.columns) == whole and np.array_equal(part.index, first + flat(x.shape))
+            for part in x.parts
+        )
+        if skip <= 0 or term.skip or not are_last or offset is None:
+            return super()._pool(term, kind)
+        parts = tuple(
+            Part(each, flat(whole), factor[None])
+            for each, factor in zip(terms, factors, strict=True)
+            if factor is not None
+        )
+        if len(parts) < len(terms):
+            return super()._pool(term, kind)
+        return self.pooled(self.form(Form(whole, parts, offset[None])), kind, skip)
 
     def _added(self, value: int, numbers: Array, shape: tuple[int, ...]) -> int:
         position = np.ascontiguousarray(np.broadcast_to(numbers, shape), np.float32)

@@ -317,16 +317,20 @@ def expanded(form: Form) -> Form:
         (part,) = form.parts
         assert isinstance(part.term, Affine)
         inner = part.term.x
-        index = part.index.reshape(-1)
+        index, absent = part.index.reshape(-1), part.index == ABSENT
 
-        def of(values: Array, shape: tuple[int, ...] = form.shape, inner: Form = inner, index: Array = index) -> Array:
-            if values.ndim == 0:
-                return values
-            taken: Array = np.broadcast_to(values, inner.shape).reshape(-1)[index].reshape(shape)
-            return taken
+        def of(
+            values: Array, nothing: float, inner: Form = inner, index: Array = index, absent: Array = absent
+        ) -> Array:
+            if values.ndim:
+                values = np.broadcast_to(values, inner.shape).reshape(-1)[index].reshape(absent.shape)
+            return np.where(absent, nothing, values) if absent.any() else values
 
-        parts = tuple(Part(each.term, of(each.index), of(each.factor) * part.factor) for each in inner.parts)
-        form = Form(form.shape, parts, form.offset + part.factor * of(inner.offset))
+        parts = tuple(
+            Part(each.term, of(each.index, ABSENT).astype(np.int32), of(each.factor, 0) * part.factor)
+            for each in inner.parts
+        )
+        form = Form(form.shape, parts, form.offset + part.factor * of(inner.offset, 0))
     return form
 
 
