@@ -218,7 +218,11 @@ def _rotated(term: Attention, form: Form, linear: Linear, columns: Index) -> Hea
     if not (np.all(cos == cos[:, :1]) and np.all(sin == sin[:, :1])):
         raise RefusedError(term.node, "heads are rotated by different angles")
     of = (straight.index[0] % linear.columns).astype(np.int64)
-    partner = np.where(other.index[0] == ABSENT, ABSENT, other.index[0] % linear.columns)
+    # Rows that stand for the whole picture are not turned: there is nothing of the other part in them.
+    partners = np.where(other.index == ABSENT, ABSENT, other.index % linear.columns)
+    partner = partners.max(axis=0)
+    if not np.all((partners == ABSENT) | (partners == partner)):
+        raise RefusedError(term.node, "columns are rotated in no pairs")
     order = _halves(term, of[columns[0]], partner[columns[0]], sin[:, 0])
     columns, cos, sin = columns[:, order], cos[:, 0, order], sin[:, 0, order]
     # At position 0 nothing is turned: what all columns are multiplied by there is the scale of the scores.
