@@ -6,6 +6,7 @@ which is what rows of ragged items mean. A value that the data do not decide is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ Inputs = Sequence[Form | None]
 Handler = Callable[["Flow", Node, Inputs], Sequence[Form]]
 HANDLERS: dict[str, Handler] = {}
 _KNOWN_OF_DATA = ("Shape", "Size", "IsNaN", "IsInf")
+_LARGEST = 1 << 28  # elements of a value of one item: its index takes four bytes for each
+# What wrong shapes, numbers and attributes come to, which onnxruntime may not have looked at.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
 def handles(*ops: str) -> Callable[[Handler], Handler]:
@@ -138,18 +142,25 @@ class Flow:
             self.values[name] = known(value)
 
     def _step(self, node: Node) -> None:
-        inputs = [self.values[name] if name else None for name in node.inputs]
         handler = HANDLERS.get(node.op)
         if handler is None:
             raise FlowError(node, f"the op {node.op} is not supported", self)
+        inputs = [self.values[name] if name else None for name in node.inputs]
         try:
             forms = handler(self, node, inputs)
             for name, form in zip(node.outputs, forms, strict=False):
+                if math.prod(form.shape) > _LARGEST:
+                    raise NotUnderstoodError(f"a value of {list(form.shape)} for one item is too large to follow")
                 if name:
                     self.values[name] = self._settled(node, name, form)
-        except (NotUnderstoodError, ValueError, IndexError) as error:
-            # NumPy's own errors: shapes that the op's definition does not allow, or an attribute that it does not have.
+        except NotUnderstoodError as error:
             raise FlowError(node, str(error), self) from None
+        except MALFORMED as error:
+            # NumPy's own errors: shapes that the op's definition does not allow, or an attribute that it does not have.
+            raise FlowError(node, f"{type(error).__name__}: {error}", self) from None
+        for name in node.outputs[len(forms) :]:
+            if self.graph.readers[name]:
+                raise FlowError(node, f"its output {name} is not supported", self)
 
     def _settled(self, node: Node, name: str, form: Form) -> Form:
         """A sum, a multiple or a part of columns that several nodes read becomes one term."""

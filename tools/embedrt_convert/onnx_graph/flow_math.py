@@ -164,6 +164,8 @@ def _clip(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 
 def clipped(node: Node, x: Form, low: float, high: float) -> Form:
     """x within bounds: relu, or relu6 of a multiple, where the core's values can be."""
+    if not low < high:
+        raise NotUnderstoodError(f"bounds of {low} and {high}")
     low, high = low if low > -_ENDLESS else -np.inf, high if high < _ENDLESS else np.inf
     if low == 0 and high == np.inf:
         (matrix,), layout = canonical(x)

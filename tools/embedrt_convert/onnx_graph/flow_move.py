@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from embedrt._extras import extra
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
 from embedrt_convert.onnx_graph.forms import Array, Form, NotUnderstoodError, concatenated, flat, moved
 from embedrt_convert.onnx_graph.graph import Node
+
+with extra("onnx"):
+    from onnx import TensorProto
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 
 
 def data(inputs: Inputs, place: int = 0) -> Form:
@@ -45,8 +52,31 @@ def reshaped(form: Form, shape: Sequence[int]) -> Form:
     return moved(form, move)
 
 
-@handles("Identity", "Dropout", "Cast", "CastLike")
+@handles("Identity")
 def _identity(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    return [data(inputs)]
+
+
+@handles("Dropout")
+def _dropout(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    training = numbers(inputs, 2)
+    if training is not None and np.any(training):
+        raise NotUnderstoodError("values are dropped at random, as in training")
+    return [data(inputs)]
+
+
+@handles("Cast")
+def _cast(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    if node.attributes["to"] not in _FLOATS:
+        raise NotUnderstoodError("values of the data become whole numbers, or ones of few bits")
+    return [data(inputs)]
+
+
+@handles("CastLike")
+def _cast_like(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
+    like = data(inputs, 1)
+    if like.known and np.asarray(like.offset).dtype.kind != "f":
+        raise NotUnderstoodError("values of the data become whole numbers")
     return [data(inputs)]
 
 
@@ -65,8 +95,9 @@ def _reshape(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 @handles("Flatten")
 def _flatten(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
-    axis = int(node.attributes.get("axis", 1)) % (len(x.shape) + 1)
-    return [reshaped(x, (int(np.prod(x.shape[:axis], dtype=int)), -1))]
+    axis = int(node.attributes.get("axis", 1))
+    axis += len(x.shape) * (axis < 0)
+    return [reshaped(x, (math.prod(x.shape[:axis]), -1))]
 
 
 @handles("Squeeze")
@@ -118,9 +149,10 @@ def _slice(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     steps = integers(node, inputs, 4, "steps") or [1] * len(starts)
     place = [slice(None)] * len(x.shape)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        # Backwards to before the first element has no number of its own in Python.
-        stop = None if step < 0 and end < -x.shape[axis] else end
-        place[axis] = slice(start, stop, step)
+        extent = x.shape[axis]
+        # Backwards to before the first element has no number of its own in Python, nor has a start before it.
+        stop = None if step < 0 and end < -extent else end
+        place[axis] = slice(max(start, -extent), stop, step)
     return [moved(x, lambda values: values[tuple(place)])]
 
 

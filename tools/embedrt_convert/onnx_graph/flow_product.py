@@ -95,8 +95,9 @@ def _swapped(form: Form) -> Form:
 
 def linear(node: Node, x: Form, weight: Array) -> Form:
     """x [..., K] · weight [K, N]."""
-    while weight.ndim > 2 and weight.shape[0] == 1:
-        weight = weight[0]
+    if weight.ndim > 2 and set(weight.shape[:-2]) == {1}:
+        x = reshaped(x, (1,) * (weight.ndim - len(x.shape)) + x.shape)
+        weight = weight.reshape(weight.shape[-2:])
     if weight.ndim != 2 or len(x.shape) < 2:
         raise NotUnderstoodError(f"a product of {list(x.shape)} and a constant {list(weight.shape)}")
     (matrix,), layout = canonical(x)

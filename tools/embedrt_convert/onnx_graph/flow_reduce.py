@@ -29,7 +29,9 @@ _KINDS = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceL
 def _reduce(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
     axes = integers(node, inputs, 1, "axes")
-    if axes is None:
+    if not axes and node.attributes.get("noop_with_empty_axes", 0):
+        raise NotUnderstoodError("a reduction over no axes")
+    if not axes:
         axes = list(range(len(x.shape)))
     return [reduced(node, _KINDS[node.op], x, axes, keep=bool(node.attributes.get("keepdims", 1)))]
 
@@ -114,7 +116,7 @@ def _softmax(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     (matrix,), layout = canonical(x)
     rows, columns = matrix.shape
     last = np.moveaxis(layout, axis, -1).reshape(-1, x.shape[axis])
-    if not np.array_equal(last % columns, np.broadcast_to(np.arange(columns), last.shape)):
+    if not np.array_equal(last, last[:, :1] // columns * columns + np.arange(columns)):
         raise NotUnderstoodError("the softmax is not over the columns of rows")
     return [view(Softmax(rows=rows, columns=columns, node=node, x=matrix), layout)]
 
@@ -122,6 +124,8 @@ def _softmax(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 @handles("BatchNormalization")
 def _batch_norm(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
+    if node.attributes.get("training_mode", 0):
+        raise NotUnderstoodError("means of the batch are taken, as in training")
     scale, shift, mean, variance = (np.asarray(numbers(inputs, place), np.float64) for place in range(1, 5))
     if variance.min() < 0:
         raise NotUnderstoodError("variances below 0")

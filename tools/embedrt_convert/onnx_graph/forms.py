@@ -196,12 +196,20 @@ def _source(part: Part) -> Part:
 
 def _merge(parts: list[Part], part: Part) -> None:
     """Into a part of the same term that has nothing in the same places, where there is one."""
-    for number, other in enumerate(parts):
-        if other.term is part.term and not np.any((other.index != ABSENT) & (part.index != ABSENT)):
-            index = np.where(part.index != ABSENT, part.index, other.index)
-            parts[number] = Part(part.term, index, other.factor + part.factor)
-            return
-    parts.append(part)
+    there = part.index != ABSENT
+    found = [
+        number
+        for number, other in enumerate(parts)
+        if other.term is part.term and not np.any((other.index != ABSENT) & there)
+    ]
+    if not found:
+        parts.append(part)
+        return
+    # Best with what has other elements: pairs that are turned into each other become all columns and their partners.
+    apart = (number for number in found if not np.any(np.isin(part.index[there], parts[number].index)))
+    number = found[0] if len(found) == 1 else next(apart, found[0])
+    other = parts[number]
+    parts[number] = Part(part.term, np.where(there, part.index, other.index), other.factor + part.factor)
 
 
 def _whole(part: Part) -> Part:

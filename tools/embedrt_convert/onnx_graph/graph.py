@@ -16,6 +16,8 @@ from embedrt._extras import extra
 with extra("onnx"):
     import onnx
 
+_SIZES = ("Shape", "Size")  # they read no numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -59,7 +61,7 @@ class Graph:
             else:
                 nodes.append(_node(each))
         self.nodes = tuple(nodes)
-        self.readers = Counter(name for node in nodes for name in node.inputs if name)
+        self.readers = Counter(name for node in nodes if node.op not in _SIZES for name in node.inputs if name)
         self.readers.update(self.outputs)
         self.producers = {name: node for node in nodes for name in node.outputs if name}
 

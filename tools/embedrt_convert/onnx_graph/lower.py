@@ -118,7 +118,8 @@ class Lowering:
         residual = Form(form.shape, others, ZERO) if others else None
         factor = column(part.factor, form.shape)
         assert factor is not None
-        columns = part.index[0].astype(np.int64) % part.term.columns
+        columns = columns_of(part, form.shape)
+        assert columns is not None
         return LAYERS[type(part.term)](self, part.term, factor, bias, columns, residual, activation)
 
     def residual(self, form: Form | None) -> tuple[int, ...]:
@@ -280,10 +281,8 @@ def operand(lowering: Lowering, term: Linear) -> tuple[int, Array, Vector]:
         return lowering.form(x), weight, nothing
     part = x.parts[0]
     factor, offset = column(part.factor, x.shape), column(x.offset, x.shape)
-    rows = part.index // part.term.columns
-    if factor is None or offset is None or x.shape[0] != part.term.rows or not np.all(rows == rows[:, :1]):
+    if factor is None or offset is None or (columns := columns_of(part, x.shape)) is None:
         return lowering.form(x), weight, nothing
-    columns = part.index[0] % part.term.columns
     shift = weight.astype(np.float64) @ offset if np.any(offset) else nothing
     if np.array_equal(columns, np.arange(part.term.columns)):
         folded = weight if np.all(factor == 1) else (weight * factor).astype(np.float32)
@@ -295,20 +294,27 @@ def operand(lowering: Lowering, term: Linear) -> tuple[int, Array, Vector]:
 
 def layers_of(form: Form) -> list[Part]:
     """The parts of a form that a layer makes with their factors, the one of the latest operand first."""
-    rows = np.arange(form.shape[0])[:, None]
-    found = []
-    for part in form.parts:
-        if type(part.term) in LAYERS and part.term.rows == form.shape[0]:
-            columns = part.index[:1] % part.term.columns
-            in_rows = np.array_equal(part.index, rows * part.term.columns + columns)
-            if in_rows and column(part.factor, form.shape) is not None:
-                found.append(part)
+    found = [
+        part
+        for part in form.parts
+        if type(part.term) in LAYERS
+        and columns_of(part, form.shape) is not None
+        and column(part.factor, form.shape) is not None
+    ]
 
     def latest(part: Part) -> tuple[int, int]:
         operands = [each.term.number for x in part.term.operands() for each in x.parts]
         return -max(operands, default=0), -part.term.number
 
     return sorted(found, key=latest)
+
+
+def columns_of(part: Part, shape: tuple[int, ...]) -> NDArray[np.int64] | None:
+    """Which columns of its term a part of a form of this shape is, where it has all rows of it, each in its place."""
+    columns = part.index[0].astype(np.int64)
+    steps = np.arange(shape[0])[:, None] * part.term.columns
+    in_rows = shape[0] == part.term.rows and np.array_equal(part.index, steps + columns)
+    return columns if in_rows and columns.min() >= 0 and columns.max() < part.term.columns else None
 
 
 def expanded(form: Form) -> Form:
@@ -346,11 +352,12 @@ def _single_row(form: Form) -> int | None:
         return None
     first = form.parts[0]
     start = int(first.index[0, 0])
+    extent = (first.term.rows, form.shape[1])
     same = all(
-        part.term.rows == first.term.rows and np.array_equal(part.index, start + flat(form.shape))
+        (part.term.rows, part.term.columns) == extent and np.array_equal(part.index, start + flat(form.shape))
         for part in form.parts
     )
-    return start // first.term.columns if same and form.shape[1] == first.term.columns else None
+    return start // form.shape[1] if same and start % form.shape[1] == 0 else None
 
 
 def _spread(values: Array) -> Array:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Index, Part, add, scalar
-from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, expanded, op, operand
+from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Index, Part, add, is_scalar, scalar, scaled
+from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, columns_of, expanded, op, operand
 from embedrt_convert.onnx_graph.lower_image import activated_grid, gate_of_rows
-from embedrt_convert.onnx_graph.recognise import equal, identity
+from embedrt_convert.onnx_graph.recognise import equal, in_place
 from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores
 
 _MASKED = -1e4  # what is added to scores that do not count; of float16 graphs it may be no less
@@ -38,7 +38,7 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     scores, factor, bias = _of_scores(term)
     q = _heads(term, scores.q, scores.q_columns[term.heads])
     k = _heads(term, scores.k, scores.k_columns[term.heads])
-    v = _heads(term, term.v, term.v_columns)
+    v = _unscaled(_heads(term, term.v, term.v_columns))
     if not (q.linear.x is k.linear.x is v.linear.x) and not (
         equal(q.linear.x, k.linear.x) and equal(q.linear.x, v.linear.x)
     ):
@@ -68,8 +68,6 @@ def _attention(lowering: Lowering, term: Attention) -> int:
             raise RefusedError(term.node, "queries and keys are rotated by different angles")
         value = lowering.program.op("rope", value, name=lowering.name("rope", term), cos=q.cos, sin=q.sin, heads=heads)
     extra: dict[str, Any] = _positions(term, bias[term.heads])
-    if v.scale != 1:
-        raise RefusedError(term.node, "values are scaled")
     scale = _exact(factor * q.scale * k.scale, q.columns.shape[1])
     return lowering.program.op("attention", value, heads=heads, scale=scale, precision="float32", **extra)
 
@@ -82,20 +80,23 @@ def _exact(scale: float, width: int) -> float:
 
 def _of_scores(term: Attention) -> tuple[Scores, float, NDArray[np.float64]]:
     """The scores, their factor, and what is added to them [heads, queries, keys]: -inf where they do not count."""
-    form = term.softmax.x
+    form = flattened(term.softmax.x)
     if len(form.parts) != 1 or not isinstance(form.parts[0].term, Scores):
         raise RefusedError(term.node, "a softmax of something else than products of queries and keys")
     part = form.parts[0]
-    scores = form.parts[0].term
+    scores = part.term
+    assert isinstance(scores, Scores)
+    if scores.rows != len(scores.q_columns) * scores.columns:
+        raise RefusedError(term.node, "queries are of other tokens than keys")
     if form.shape != (scores.rows, scores.columns) or not np.array_equal(
         part.index, np.arange(scores.rows * scores.columns).reshape(form.shape)
     ):
         raise RefusedError(term.node, "scores are reordered before the softmax")
     factors = np.broadcast_to(part.factor, form.shape)
     added = np.broadcast_to(form.offset, form.shape).astype(np.float64)
-    masked = (factors == 0) | (added <= _MASKED)
+    masked = added <= _MASKED
     kept = factors[~masked]
-    if kept.size == 0 or not np.all(kept == kept[0]):
+    if kept.size == 0 or kept[0] == 0 or not np.all(kept == kept[0]):
         raise RefusedError(term.node, "scores are scaled unequally")
     bias = np.where(masked, -np.inf, added)
     heads = len(scores.q_columns)
@@ -119,6 +120,8 @@ def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
     if after == 0 and length > 1:
         found["mask"] = "causal"
     window = before if after == 0 else after
+    if window == 0 and length > 1:
+        raise RefusedError(term.node, "every token is masked from all others")
     if after not in (0, before):
         raise RefusedError(term.node, "a window that reaches further to one side than to the other")
     if window < length - 1:
@@ -159,7 +162,7 @@ def _heads(term: Attention, form: Form, columns: Index) -> Heads:
         raise RefusedError(term.node, "queries, keys or values that no linear layer makes")
     rows = np.arange(form.shape[0])[:, None]
     for part in form.parts:
-        if not np.all((part.index // linear.columns == rows) | (part.index == ABSENT)):
+        if len(rows) != linear.rows or not np.all((part.index // linear.columns == rows) | (part.index == ABSENT)):
             raise RefusedError(term.node, "queries, keys or values of a token that are made of other tokens")
     if len(form.parts) == 2:
         return _rotated(term, form, linear, columns)
@@ -175,6 +178,11 @@ def _heads(term: Attention, form: Form, columns: Index) -> Heads:
         scale = 1.0
     of = (part.index[0] % linear.columns).astype(np.int64)
     return Heads(linear, of[columns], factor[columns], bias[columns], scale)
+
+
+def _unscaled(heads: Heads) -> Heads:
+    """With the scale in the layer: that of values does not go with the scores."""
+    return replace(heads, factor=heads.factor * heads.scale, bias=heads.bias * heads.scale, scale=1.0)
 
 
 def flattened(form: Form) -> Form:
@@ -223,7 +231,10 @@ def _rotated(term: Attention, form: Form, linear: Linear, columns: Index) -> Hea
     partner = partners.max(axis=0)
     if not np.all((partners == ABSENT) | (partners == partner)):
         raise RefusedError(term.node, "columns are rotated in no pairs")
-    order = _halves(term, of[columns[0]], partner[columns[0]], sin[:, 0])
+    pairs = [_halves(term, of[each], partner[each], sin[:, 0]) for each in columns]
+    order = pairs[0]
+    if any(other != order for other in pairs):
+        raise RefusedError(term.node, "heads are rotated in different pairs")
     columns, cos, sin = columns[:, order], cos[:, 0, order], sin[:, 0, order]
     # At position 0 nothing is turned: what all columns are multiplied by there is the scale of the scores.
     scale = None if np.any(sin[0]) else scalar(cos[0])
@@ -291,16 +302,16 @@ def _gated(lowering: Lowering, term: Elementwise) -> int:
     if (gated := gate_of_rows(lowering, term)) is not None:
         return gated
     for gate, other in ((term.x, term.y), (term.y, term.x)):
-        activated = identity(gate)
-        if isinstance(activated, Activation):
-            kind, inner = activated.kind, activated.x
+        of_gate = gate.parts[0] if len(gate.parts) == 1 and is_scalar(gate.offset, 0) else None
+        if of_gate is not None and isinstance(of_gate.term, Activation) and in_place(of_gate, gate):
+            # A factor of the activation is one of the other half as well.
+            kind, inner, other = of_gate.term.kind, of_gate.term.x, scaled(other, of_gate.factor)
         elif gate is term.y:
             kind, inner = "none", gate
         else:
             continue
         halves = [expanded(inner), expanded(other)]
-        layers = [half.parts[0].term for half in halves if len(half.parts) == 1]
-        if len(layers) == 2 and all(isinstance(each, Linear) for each in layers):
+        if all(len(half.parts) == 1 and isinstance(half.parts[0].term, Linear) for half in halves):
             return _glu(lowering, term, halves, kind)
     raise RefusedError(term.node, "a product of two values that are no halves of one layer")
 
@@ -314,13 +325,13 @@ def _glu(lowering: Lowering, term: Elementwise, halves: list[Form], kind: str) -
         linear = part.term
         assert isinstance(linear, Linear)
         factor, bias = column(part.factor, half.shape), column(half.offset, half.shape)
-        if factor is None or bias is None:
+        columns = columns_of(part, half.shape)
+        if factor is None or bias is None or columns is None:
             raise RefusedError(term.node, "halves that differ from row to row by more than their layer")
         value, weight, shift = operand(lowering, linear)
         if x is not None and value != x:
             raise RefusedError(term.node, "a product of layers of two values")
         x = value
-        columns = part.index[0] % linear.columns
         weights.append(weight[columns] * factor[:, None])
         biases.append(bias + factor * shift[columns])
     assert x is not None

@@ -12,16 +12,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import ONE, Form, Part, add, flat, is_scalar, scalar, scaled, view
+from embedrt_convert.onnx_graph.forms import ONE, ZERO, Form, Part, add, flat, is_scalar, scalar, scaled, view
 from embedrt_convert.onnx_graph.graph import Node
 from embedrt_convert.onnx_graph.terms import Activation, Affine, Elementwise, Norm, Normalize, RowReduce, Softmax, Term
 from embedrt_convert.reference_types import ACTIVATIONS, erf
 
 Floats = NDArray[np.float64]
 
-# Where functions are compared; none of the points is a corner of one.
-_POINTS = np.concatenate([np.linspace(-9.03, 9.01, 181), np.linspace(-0.43, 0.41, 41)])
-# Of the greatest value. Constants of an exported function may be float16; the two kinds of GELU differ by 5e-5.
+# Where functions are compared; none of the points is a corner of one. Far from 0 a bound would show.
+_NEAR_ZERO = np.concatenate([np.linspace(-9.03, 9.01, 181), np.linspace(-0.43, 0.41, 41)])
+_POINTS = np.concatenate([_NEAR_ZERO, np.outer([-1, 1], np.geomspace(10.3, 2e4, 24)).reshape(-1)])
+_LIKELY = 172  # of the points: a number of which no activation is 0
+_DEEPEST = 12  # steps of the longest spelling of an activation
+# Of the greatest value near 0, or of the value itself. Constants of an exported function may be float16; the two
+# kinds of GELU differ by 5e-5.
 _TOLERANCE = 1e-5
 
 _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
@@ -50,18 +54,29 @@ def activation(node: Node, made: Elementwise) -> Form | None:
         if (base.rows, base.columns) != (made.rows, made.columns):
             continue
         with np.errstate(all="ignore"):
-            values = _evaluate(made, base, _POINTS)
-        if values is None or not np.isfinite(values).all():
+            values = _Function(base, _POINTS).of(made)
+        if values is None or not np.isfinite(values[: len(_NEAR_ZERO)]).all():
             continue
         for kind, function in ACTIVATIONS.items():
-            expected = function(_POINTS)
-            factor = values[-50] / expected[-50]
-            if kind != "none" and factor != 0 and np.isfinite(factor):
-                error = np.abs(values - factor * expected).max() / np.abs(factor * expected).max()
-                # A bound just above 0 is no relu: it guards a division.
-                if error < _TOLERANCE and not np.any(values[expected == 0]):
-                    return scaled(activated(node, kind, view(base, flat((base.rows, base.columns)))), np.array(factor))
+            if kind != "none" and (factor := _multiple(values, function(_POINTS))) is not None:
+                return scaled(activated(node, kind, view(base, flat((base.rows, base.columns)))), np.array(factor))
     return None
+
+
+def _multiple(values: Floats, expected: Floats) -> float | None:
+    """By which number `expected` is multiplied in `values`."""
+    factor = float(values[_LIKELY] / expected[_LIKELY])
+    if factor == 0 or not np.isfinite(factor):
+        return None
+    expected = factor * expected
+    near = slice(len(_NEAR_ZERO))
+    error = np.abs(values - expected)
+    # Where the graph's own arithmetic ends, there is nothing to compare.
+    allowed = _TOLERANCE * np.maximum(np.abs(expected), np.abs(expected[near]).max())
+    # A bound just above 0 is no relu: it guards a division.
+    if np.any(error > allowed) or np.any(values[near][expected[near] == 0]):
+        return None
+    return 1.0 if abs(factor - 1) < _TOLERANCE / 10 else factor
 
 
 def activated(node: Node, kind: str, x: Form) -> Form:
@@ -73,57 +88,62 @@ def activated(node: Node, kind: str, x: Form) -> Form:
 def _bases(made: Term) -> list[Term]:
     """What a term may be a function of: the deepest terms first."""
     found: dict[int, Term] = {}
-
-    def visit(term: Term) -> None:
-        inner = term.operands() if isinstance(term, (Elementwise, Activation, Affine)) else ()
-        for form in inner:
-            for part in form.parts:
-                if part.term.number not in found:
-                    found[part.term.number] = part.term
-                    visit(part.term)
-
-    visit(made)
+    level: list[Term] = [made]
+    for _ in range(_DEEPEST):
+        inner = [term.operands() for term in level if isinstance(term, (Elementwise, Activation, Affine))]
+        below = {part.term.number: part.term for forms in inner for form in forms for part in form.parts}
+        level = [term for number, term in below.items() if number not in found]
+        found.update(below)
     return [found[number] for number in sorted(found)]
 
 
-def _evaluate(term: Term, base: Term, points: Floats) -> Floats | None:
-    """The term's elements as a function of the base's; None when it is none."""
-    if term is base:
-        return points
-    if isinstance(term, Affine):
-        return _evaluate_form(term.x, base, points)
-    if isinstance(term, Activation):
-        x = _evaluate_form(term.x, base, points)
-        return None if x is None else ACTIVATIONS[term.kind](x)
-    if not isinstance(term, Elementwise):
-        return None
-    x = _evaluate_form(term.x, base, points)
-    y = None if term.y is None else _evaluate_form(term.y, base, points)
-    if x is None or (term.y is not None and y is None):
-        return None
-    if term.op == "mul":
-        assert y is not None
-        return x * y
-    if term.op == "pow":
-        result: Floats = np.power(x, term.power)
-        return result
-    if term.op == "clip":
-        return np.clip(x, term.low, term.high)
-    return _FUNCTIONS[term.op](x) if term.op in _FUNCTIONS else None
+class _Function:
+    """Terms as functions of the elements of `base`, at points."""
 
+    def __init__(self, base: Term, points: Floats) -> None:
+        self._points = points
+        self._values: dict[int, Floats | None] = {base.number: points}
 
-def _evaluate_form(form: Form, base: Term, points: Floats) -> Floats | None:
-    offset = scalar(form.offset)
-    if offset is None:
-        return None
-    total = np.full_like(points, offset)
-    for part in form.parts:
-        factor = scalar(part.factor)
-        value = _evaluate(part.term, base, points) if in_place(part, form) else None
-        if factor is None or value is None:
+    def of(self, term: Term, depth: int = 0) -> Floats | None:
+        """The term's values; None when it is no such function, or none of a few steps."""
+        if term.number not in self._values:
+            self._values[term.number] = self._of(term, depth + 1) if depth < 2 * _DEEPEST else None
+        return self._values[term.number]
+
+    def _of(self, term: Term, depth: int) -> Floats | None:
+        if isinstance(term, Affine):
+            return self._of_form(term.x, depth)
+        if isinstance(term, Activation):
+            x = self._of_form(term.x, depth)
+            return None if x is None else ACTIVATIONS[term.kind](x)
+        if not isinstance(term, Elementwise):
             return None
-        total = total + factor * value
-    return total
+        x = self._of_form(term.x, depth)
+        y = None if term.y is None or x is None else self._of_form(term.y, depth)
+        if x is None or (term.y is not None and y is None):
+            return None
+        if term.op == "mul":
+            assert y is not None
+            return x * y
+        if term.op == "pow":
+            result: Floats = np.power(x, term.power)
+            return result
+        if term.op == "clip":
+            return np.clip(x, term.low, term.high)
+        return _FUNCTIONS[term.op](x) if term.op in _FUNCTIONS else None
+
+    def _of_form(self, form: Form, depth: int) -> Floats | None:
+        offset = scalar(form.offset)
+        if offset is None:
+            return None
+        total = np.full_like(self._points, offset)
+        for part in form.parts:
+            factor = scalar(part.factor)
+            value = self.of(part.term, depth) if factor is not None and in_place(part, form) else None
+            if factor is None or value is None:
+                return None
+            total = total + factor * value
+        return total
 
 
 def quotient(node: Node, x: Form, y: Form) -> Form | None:
@@ -138,7 +158,8 @@ def quotient(node: Node, x: Form, y: Form) -> Form | None:
         # A weight of the columns may come before the division.
         weight = x.parts[0].factor
         found = quotient(node, Form(x.shape, (replace(x.parts[0], factor=ONE),), x.offset), y)
-        return None if found is None else scaled(found, weight)
+        if found is not None:
+            return scaled(found, weight)
     if term.op == "pow" and term.power == -1 and (softmax := _softmax(node, x, term.x)) is not None:
         return scaled(softmax, np.array(factor))
     if term.op == "pow" and term.power == -1:
@@ -160,10 +181,17 @@ def _softmax(node: Node, x: Form, total: Form) -> Form | None:
     if identity(part.term.x) is not exponential:
         return None
     scores = exponential.x
-    kept = tuple(each for each in scores.parts if not isinstance(each.term, RowReduce))
+    kept = tuple(each for each in scores.parts if not _is_of_row(each, scores))
     rows, columns = x.shape
     term = Softmax(rows=rows, columns=columns, node=node, x=Form(scores.shape, kept, scores.offset))
     return view(term, flat(x.shape))
+
+
+def _is_of_row(part: Part, form: Form) -> bool:
+    """Whether a part of a form is one number for each row, which a softmax does not see."""
+    factor = np.broadcast_to(part.factor, form.shape)
+    column = _column(Form(form.shape, (part,), ZERO))
+    return column is not None and bool(np.all(factor == factor[:, :1]))
 
 
 def _column(form: Form) -> Part | None:
@@ -230,7 +258,9 @@ def _centred(x: Form) -> Form | None:
     if len(x.parts) == 1 and isinstance(x.parts[0].term, Affine) and identity(x) is not None:
         x = x.parts[0].term.x
     for part in x.parts:
-        if isinstance(part.term, RowReduce) and part.term.kind == "mean" and is_scalar(part.factor, -1):
+        is_mean = isinstance(part.term, RowReduce) and part.term.kind == "mean" and is_scalar(part.factor, -1)
+        if is_mean and _column(Form(x.shape, (part,), ZERO)) is not None:
+            assert isinstance(part.term, RowReduce)
             rest = add(x, scaled(Form(x.shape, (part,), np.zeros(())), np.array(-1.0)))
             if equal(rest, part.term.x):
                 return part.term.x

@@ -69,13 +69,20 @@ def _asked_for(graph: Graph, ids: str, rows: int) -> tuple[set[int], int | None]
     return special, last
 
 
+def _shift(graph: Graph, index: str) -> int:
+    """What is added to ids before they index a table."""
+    node = graph.producers.get(index)
+    added = [name for name in node.inputs if graph.is_constant(name)] if node is not None and node.op == "Add" else []
+    return int(graph.constant(added[0]).max(initial=0)) if added else 0
+
+
 def table_rows(graph: Graph, ids: str) -> list[int]:
     """How many rows the tables have that are indexed by what is made of ids, the largest first.
 
     The table of tokens is among them, and of positions, where those are counted from the ids. Raises ConversionError.
     """
     sizes = {
-        graph.constant(node.inputs[0]).shape[0]
+        graph.constant(node.inputs[0]).shape[0] - _shift(graph, node.inputs[1])
         for node in graph.nodes
         if node.op == "Gather"
         and graph.is_constant(node.inputs[0])
