@@ -9,6 +9,7 @@ import numpy as np
 
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
 from embedrt_convert.onnx_graph.flow_move import data, reshaped
+from embedrt_convert.onnx_graph.flow_reduce import reduced
 from embedrt_convert.onnx_graph.forms import (
     Array,
     Form,
@@ -30,12 +31,12 @@ from embedrt_convert.onnx_graph.terms import Attention, Linear, Scores, Softmax
 def _matmul(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     a, b = data(inputs), data(inputs, 1)
     if b.known:
-        return [linear(node, a, b.numbers())]
+        return [times_constant(node, a, b.numbers())]
     if a.known:
         # Wᵀ·x, columns first: the same layer of the transposed value.
         if len(a.shape) < 2 or len(b.shape) < 2:
             raise NotUnderstoodError("a product of a constant and a vector")
-        turned = linear(node, _swapped(b), np.swapaxes(a.numbers(), -1, -2))
+        turned = times_constant(node, _swapped(b), np.swapaxes(a.numbers(), -1, -2))
         return [_swapped(turned)]
     return [product(node, a, b)]
 
@@ -79,9 +80,9 @@ def _einsum(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 
     a, b = arranged(a, left, groups, rows, summed), arranged(b, right, groups, summed, columns)
     if b.known and math.prod(extents[each] for each in groups) == 1:
-        made = linear(node, a, b.numbers().reshape(b.shape[-2:]))
+        made = times_constant(node, a, b.numbers().reshape(b.shape[-2:]))
     elif a.known and math.prod(extents[each] for each in groups) == 1:
-        made = _swapped(linear(node, _swapped(b), a.numbers().reshape(a.shape[-2:]).T))
+        made = _swapped(times_constant(node, _swapped(b), a.numbers().reshape(a.shape[-2:]).T))
     else:
         made = product(node, a, b)
     order = [*groups, *rows, *columns]
@@ -91,6 +92,16 @@ def _einsum(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 
 def _swapped(form: Form) -> Form:
     return moved(form, lambda values: np.swapaxes(values, -1, -2))
+
+
+def times_constant(node: Node, x: Form, weight: Array) -> Form:
+    """x [..., K] · weight [K, N]: a layer of its columns, or, for one weight for each row, a pooling of its rows."""
+    try:
+        return linear(node, x, weight)
+    except NotUnderstoodError:
+        if weight.size != x.shape[-1] or weight.shape[-1] != 1:
+            raise
+    return reduced(node, "sum", scaled(x, weight.reshape(-1)), [-1], keep=True)
 
 
 def linear(node: Node, x: Form, weight: Array) -> Form:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from embedrt_convert.onnx_graph.forms import (
     NotUnderstoodError,
     add,
     canonical,
+    is_scalar,
     known,
     scaled,
     view,
@@ -68,9 +70,38 @@ def reduced(node: Node, kind: str, x: Form, axes: list[int], *, keep: bool) -> F
         first = int(row.min())
         if not _covers(row - first, rows - first):
             raise NotUnderstoodError("rows are pooled that do not reach to the last one")
+        if kind == "sum" and first == 0 and (weighted := _weighted(matrix)) is not None:
+            kind, matrix, factor = weighted
+        else:
+            factor = 1.0
         term = Pool(rows=1, columns=columns, node=node, kind=kind, x=matrix, skip=first)
-        return view(term, column[:, 0].reshape(shape))
+        return scaled(view(term, column[:, 0].reshape(shape)), np.array(factor))
     raise NotUnderstoodError("the reduction is neither over whole rows nor over whole columns")
+
+
+def _weighted(matrix: Form) -> tuple[str, Form, float] | None:
+    """(kind, x, factor) of a sum of weighted rows: of equal weights, or of weights that grow as 1, 2, 3 …"""
+    of_rows = np.broadcast_to(matrix.parts[0].factor, matrix.shape)
+    if not np.all(of_rows == of_rows[:, :1]) or np.any(of_rows[:, 0] == 0):
+        return None
+    by = 1 / of_rows[:, :1]
+    if is_scalar(by, 1):
+        return None
+    parts = tuple(replace(part, factor=np.broadcast_to(part.factor * by, matrix.shape)) for part in matrix.parts)
+    # Up to rounding: what was multiplied by the weights was the same in all rows.
+    settled = tuple(replace(part, factor=_of_all_rows(part.factor)) for part in parts)
+    x = Form(matrix.shape, settled, _of_all_rows(np.broadcast_to(matrix.offset * by, matrix.shape)))
+    weights = of_rows[:, 0]
+    if np.allclose(weights, weights[0], rtol=1e-6):
+        return "sum", x, float(weights[0])
+    if np.allclose(weights, weights[0] * np.arange(1, len(weights) + 1), rtol=1e-6):
+        return "weighted_mean", x, float(weights.sum())
+    return None
+
+
+def _of_all_rows(values: Array) -> Array:
+    """One row in place of rows that are equal up to rounding."""
+    return values[:1] if np.allclose(values, values[:1], rtol=1e-6, atol=0) else values
 
 
 def _covers(values: Array, count: int) -> bool:
