@@ -21,6 +21,9 @@ from embedrt_convert.onnx_graph.trial import Probe
 Inputs = Sequence[Form | None]
 Handler = Callable[["Flow", Node, Inputs], Sequence[Form]]
 HANDLERS: dict[str, Handler] = {}
+_OF_IDS = (
+    "its result depends on which ids a text has; only the padding id may count apart, where files beside it name one"
+)
 _KNOWN_OF_DATA = ("Shape", "Size", "IsNaN", "IsInf")
 _LARGEST = 1 << 28  # elements of a value of one item: its index takes four bytes for each
 # What wrong shapes, numbers and attributes come to, which onnxruntime may not have looked at.
@@ -138,7 +141,7 @@ class Flow:
         again = probe.run(self._others) if self._others else {}
         for name, value in probe.run(feeds).items():
             if name in again and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
-                raise FlowError(self.graph.producers[name], "its result depends on which ids a text has", self)
+                raise FlowError(self.graph.producers[name], _OF_IDS, self)
             self.values[name] = known(value)
 
     def _step(self, node: Node) -> None:

@@ -23,7 +23,7 @@ from embedrt_convert.onnx_graph.forms import (
     view,
 )
 from embedrt_convert.onnx_graph.graph import Node
-from embedrt_convert.onnx_graph.terms import Elementwise, RowReduce
+from embedrt_convert.onnx_graph.terms import Affine, Elementwise, RowReduce
 
 _ENDLESS = 6e4  # what bounds of float16 graphs keep within its range
 _NARROW = 256.0  # bounds as close as that may be moved to 0 without loss
@@ -62,10 +62,13 @@ def _div(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 
 def product(node: Node, x: Form, y: Form) -> Form:
     """x · y, elementwise."""
-    if y.known:
-        return scaled(x, y.numbers())
     if x.known:
-        return scaled(y, x.numbers())
+        x, y = y, x
+    if y.known:
+        weights = y.numbers()
+        # One weight for each row is what poolings multiply by: apart from the weights of a norm or a layer before.
+        of_rows = weights.ndim > 1 and weights.size > 1 and weights.shape[-1] == 1 and x.shape[-1:] != (1,)
+        return scaled(settled(node, x) if of_rows else x, weights)
     shape = np.broadcast_shapes(x.shape, y.shape)
     (a, b), layout = canonical(broadcast(x, shape), broadcast(y, shape))
     if recognise.equal(a, b):
@@ -74,6 +77,12 @@ def product(node: Node, x: Form, y: Form) -> Form:
         if (found := recognise.quotient(node, first, second)) is not None:
             return spread(found, layout)
     return _elementwise(node, "mul", a, layout, y=b)
+
+
+def settled(node: Node, x: Form) -> Form:
+    """A form as a term of its own."""
+    (matrix,), layout = canonical(x)
+    return view(Affine(rows=matrix.shape[0], columns=matrix.shape[1], node=node, x=matrix), layout)
 
 
 def power(node: Node, x: Form, exponent: float) -> Form:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
+from embedrt_convert.onnx_graph.flow_math import settled
 from embedrt_convert.onnx_graph.flow_move import data, reshaped
 from embedrt_convert.onnx_graph.flow_reduce import reduced
 from embedrt_convert.onnx_graph.forms import (
@@ -101,7 +102,7 @@ def times_constant(node: Node, x: Form, weight: Array) -> Form:
     except NotUnderstoodError:
         if weight.size != x.shape[-1] or weight.shape[-1] != 1:
             raise
-    return reduced(node, "sum", scaled(x, weight.reshape(-1)), [-1], keep=True)
+    return reduced(node, "sum", scaled(settled(node, x), weight.reshape(-1)), [-1], keep=True)
 
 
 def linear(node: Node, x: Form, weight: Array) -> Form:

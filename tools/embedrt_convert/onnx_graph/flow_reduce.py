@@ -11,6 +11,7 @@ from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
 from embedrt_convert.onnx_graph.flow_math import power, product, row_reduce
 from embedrt_convert.onnx_graph.flow_move import data, integers, numbers, reshaped
 from embedrt_convert.onnx_graph.forms import (
+    ONE,
     Array,
     Form,
     NotUnderstoodError,
@@ -101,7 +102,10 @@ def _weighted(matrix: Form) -> tuple[str, Form, float] | None:
 
 def _of_all_rows(values: Array) -> Array:
     """One row in place of rows that are equal up to rounding."""
-    return values[:1] if np.allclose(values, values[:1], rtol=1e-6, atol=0) else values
+    if np.allclose(values, 1, rtol=1e-12, atol=0):
+        return ONE
+    one: Array = values[:1]
+    return one if np.allclose(values, one, rtol=1e-6, atol=0) else values
 
 
 def _covers(values: Array, count: int) -> bool:
