@@ -77,8 +77,8 @@ class Form:
         return np.broadcast_to(self.offset, self.shape)
 
 
-ONE = np.float64(1.0).reshape(())
-ZERO = np.float64(0.0).reshape(())
+ONE: Array = np.ones(())
+ZERO: Array = np.zeros(())
 
 
 def known(value: Array) -> Form:
