@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,8 +48,6 @@ def _output(graph: Graph, known: Mapping[str, str], output: Value) -> Lines:
         imported = _imported(graph, known, output, (Pooling("mean"),) if has_rows else ())
     except ConversionError as error:
         return [("not understood", str(error))]
-    # The pooling is not the graph's: it was put there to look at it.
-    counts = Counter(imported.families) - Counter({"pool (mean)": int(has_rows)})
     rows = (
         [("gives", "a vector for each token; modules.json or --pooling says what makes one of them")]
         if has_rows
@@ -58,7 +55,7 @@ def _output(graph: Graph, known: Mapping[str, str], output: Value) -> Lines:
     )
     return [
         *rows,
-        *((family, str(count)) for family, count in counts.items()),
+        *((f"{count:,} ×", family) for family, count in imported.families.items()),
         *(("not needed", left) for left in imported.left),
         *(("note", note) for note in imported.notes),
     ]
