@@ -31,7 +31,7 @@ from embedrt_convert.onnx_graph.graph import Graph
 from embedrt_convert.onnx_graph.imported import Imported, Site, sites
 from embedrt_convert.onnx_graph.importer_images import import_images
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError
-from embedrt_convert.onnx_graph.roles import IDS, roles
+from embedrt_convert.onnx_graph.roles import IDS, POSITIONS, roles
 from embedrt_convert.onnx_graph.trial import DoesNotRunError, Probe, text_feeds
 from embedrt_convert.onnx_graph.trial_ids import TrialIds, table_rows, trial_ids
 
@@ -93,17 +93,13 @@ def import_text(
         lower_modules(program, full.output, modules, full.columns)
     else:
         raise ConversionError(f"the output {chosen} of the graph has a vector for each token, which must be pooled")
-    return imported(full)
-
-
-def imported(walked: Walked) -> Imported:
-    """What a walk found."""
-    flow, output = walked.flow, walked.name
-    unneeded = len(flow.graph.nodes) - len(flow.nodes)
-    left = (f"{unneeded} nodes that {output} does not need",) if unneeded else ()
-    return Imported(
-        walked.lowering.program, sites(flow, walked.lowering), families([flow.values[output]]), output, left
-    )
+    flow = full.flow
+    unneeded = len(graph.nodes) - len(flow.nodes)
+    left = (f"{unneeded} nodes that {chosen} does not need",) if unneeded else ()
+    counted = [name for name, role in known.items() if role == POSITIONS]
+    notes = tuple(f"the graph's input {name} is taken to be 0, 1, 2 … in every text" for name in counted)
+    found = families([flow.values[chosen]])
+    return Imported(program, sites(flow, full.lowering), found, chosen, left, notes)
 
 
 def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, length: int, padding: int | None) -> Walked:
