@@ -135,7 +135,7 @@ class Lowering:
             factor = column(part.factor, form.shape)
             if isinstance(part.term, Norm) and factor is not None:
                 values.append(self._norm(part.term, factor, np.zeros(form.shape[1]) if bias is None else bias))
-                form, bias = (form, np.zeros(form.shape[1])) if bias is not None else (form, None)
+                bias = None if bias is None else np.zeros_like(bias)
             elif isinstance(part.term, Tokens) and factor is not None:
                 values.append(self._tokens(part.term, factor))
             elif isinstance(part.term, Pool) and (kind := _mean(part)) is not None:
