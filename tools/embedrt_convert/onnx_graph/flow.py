@@ -112,7 +112,7 @@ class Flow:
         for node in self.nodes:
             if node.op not in _KNOWN_OF_DATA and any(name in data for name in node.inputs):
                 data.update(name for name in node.outputs if name)
-        todo = [node for node in self.nodes if node.outputs[0] in data and node.outputs[0] not in starts]
+        todo = [node for node in self.nodes if data.intersection(node.outputs) and node.outputs[0] not in starts]
         self._learn(feeds, {name for node in todo for name in node.inputs if name} - data)
         self._learn(feeds, set(self.outputs) - data)
         last = {name: number for number, node in enumerate(todo) for name in node.inputs}
@@ -133,8 +133,11 @@ class Flow:
         for name in sorted(names):
             if self.graph.is_constant(name):
                 self.values[name] = known(self.graph.constant(name))
-            elif name in feeds:
+            elif name in feeds and np.array_equal(feeds[name], self._others.get(name, feeds[name])):
                 self.values[name] = known(feeds[name])
+            elif name in feeds:
+                reader = next(node for node in self.nodes if name in node.inputs)
+                raise FlowError(reader, f"the ids of a text, {name}, are used other than to take rows of a table", self)
             else:
                 ask.append(name)
         probe = Probe(self.graph, ask)
@@ -150,7 +153,8 @@ class Flow:
             raise FlowError(node, f"the op {node.op} is not supported", self)
         inputs = [self.values[name] if name else None for name in node.inputs]
         try:
-            forms = handler(self, node, inputs)
+            with np.errstate(all="ignore"):  # numbers that are not finite are looked for at the end
+                forms = handler(self, node, inputs)
             for name, form in zip(node.outputs, forms, strict=False):
                 if math.prod(form.shape) > _LARGEST:
                     raise NotUnderstoodError(f"a value of {list(form.shape)} for one item is too large to follow")

@@ -44,6 +44,13 @@ def integers(node: Node, inputs: Inputs, place: int, name: str) -> list[int] | N
     return None if values is None else [int(each) for each in np.atleast_1d(values)]
 
 
+def axis_of(axis: int, rank: int) -> int:
+    """An axis that may be counted from the end."""
+    if not -rank <= axis < rank:
+        raise NotUnderstoodError(f"there is no axis {axis} among {rank}")
+    return axis % rank
+
+
 def reshaped(form: Form, shape: Sequence[int]) -> Form:
     def move(values: Array) -> Array:
         made = values.reshape(shape)
@@ -106,7 +113,7 @@ def _squeeze(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     axes = integers(node, inputs, 1, "axes")
     if axes is None:
         axes = [axis for axis, extent in enumerate(x.shape) if extent == 1]
-    gone = {axis % len(x.shape) for axis in axes}
+    gone = {axis_of(axis, len(x.shape)) for axis in axes}
     return [reshaped(x, [extent for axis, extent in enumerate(x.shape) if axis not in gone])]
 
 
@@ -115,7 +122,7 @@ def _unsqueeze(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
     axes = integers(node, inputs, 1, "axes") or []
     rank = len(x.shape) + len(axes)
-    new = {axis % rank for axis in axes}
+    new = {axis_of(axis, rank) for axis in axes}
     rest = iter(x.shape)
     return [reshaped(x, [1 if axis in new else next(rest) for axis in range(rank)])]
 
@@ -199,7 +206,7 @@ def _gather_elements(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 def _concat(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     forms = [form for form in inputs if form is not None]
     filled = [form for form in forms if np.prod(form.shape)]
-    return [concatenated(filled, int(node.attributes["axis"]))]
+    return [concatenated(filled, axis_of(int(node.attributes["axis"]), len(forms[0].shape)))]
 
 
 @handles("Pad")

@@ -9,7 +9,7 @@ import numpy as np
 
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
 from embedrt_convert.onnx_graph.flow_math import power, product, row_reduce
-from embedrt_convert.onnx_graph.flow_move import data, integers, numbers, reshaped
+from embedrt_convert.onnx_graph.flow_move import axis_of, data, integers, numbers, reshaped
 from embedrt_convert.onnx_graph.forms import (
     ONE,
     Array,
@@ -36,7 +36,7 @@ def _reduce(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
         raise NotUnderstoodError("a reduction over no axes")
     if not axes:
         axes = list(range(len(x.shape)))
-    return [reduced(node, _KINDS[node.op], x, axes, keep=bool(node.attributes.get("keepdims", 1)))]
+    return [reduced(node, _KINDS[node.op], x, axes, keep=node.attributes.get("keepdims", 1) == 1)]
 
 
 @handles("GlobalAveragePool", "GlobalMaxPool")
@@ -49,7 +49,7 @@ def _global_pool(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 def reduced(node: Node, kind: str, x: Form, axes: list[int], *, keep: bool) -> Form:
     """x reduced over axes: "mean", "sum", "max", "l2" or "square", the sum of squares."""
     rank = len(x.shape)
-    gone = sorted({axis % rank for axis in axes})
+    gone = sorted({axis_of(axis, rank) for axis in axes})
     kept = [axis for axis in range(rank) if axis not in gone]
     shape = [1 if axis in gone else extent for axis, extent in enumerate(x.shape)]
     if not keep:
@@ -116,7 +116,7 @@ def _covers(values: Array, count: int) -> bool:
 @handles("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 def _norm(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
-    axis = int(node.attributes.get("axis", -1)) % len(x.shape)
+    axis = axis_of(int(node.attributes.get("axis", -1)), len(x.shape))
     (matrix,), layout = canonical(x)
     rows, columns = matrix.shape
     flatter = layout.reshape(int(np.prod(x.shape[:axis])), -1)
@@ -145,7 +145,7 @@ def _lp_normalization(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 @handles("Softmax")
 def _softmax(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     x = data(inputs)
-    axis = int(node.attributes.get("axis", -1 if flow.graph.opset >= 13 else 1)) % len(x.shape)
+    axis = axis_of(int(node.attributes.get("axis", -1 if flow.graph.opset >= 13 else 1)), len(x.shape))
     if flow.graph.opset < 13 and axis != len(x.shape) - 1:
         raise NotUnderstoodError("a softmax over several axes")
     (matrix,), layout = canonical(x)

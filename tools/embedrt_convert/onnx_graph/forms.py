@@ -168,7 +168,6 @@ def selected(where: Array, a: Form, b: Form) -> Form:
 def concatenated(forms: list[Form], axis: int) -> Form:
     if all(form.known for form in forms):
         return known(np.concatenate([form.numbers() for form in forms], axis))
-    axis %= len(forms[0].shape)
     extents = [form.shape[axis] for form in forms]
     ends = np.cumsum(extents)
     shape = (*forms[0].shape[:axis], int(ends[-1]), *forms[0].shape[axis + 1 :])

@@ -25,7 +25,7 @@ from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what
     lower_image,
 )
 from embedrt_convert.onnx_graph.families import families, in_words
-from embedrt_convert.onnx_graph.flow import Flow, FlowError
+from embedrt_convert.onnx_graph.flow import MALFORMED, Flow, FlowError
 from embedrt_convert.onnx_graph.forms import NotUnderstoodError, canonical
 from embedrt_convert.onnx_graph.graph import Graph
 from embedrt_convert.onnx_graph.imported import Imported, Site, sites
@@ -68,7 +68,15 @@ def import_text(
     id that no text has and that the graph may therefore treat in a way of its own. Raises ConversionError naming the
     node that is not understood.
     """
-    graph = Graph(model)
+    try:
+        return _imported_text(Graph(model), max_tokens, output, modules, padding)
+    except MALFORMED as error:
+        raise ConversionError(f"the graph is malformed: {type(error).__name__}: {error}") from error
+
+
+def _imported_text(
+    graph: Graph, max_tokens: int, output: str | None, modules: tuple[Module, ...], padding: int | None
+) -> Imported:
     known = roles(graph)
     ids = next((name for name, role in known.items() if role == IDS), None)
     if ids is None:
@@ -78,13 +86,14 @@ def import_text(
         raise ConversionError(
             f"texts of {max_tokens} tokens are more than a graph is followed for: at most {_LONGEST} (--max-tokens)"
         )
-    lengths = (min(_SHORT, max_tokens), max_tokens)
+    lengths = (min(_SHORT, max(max_tokens - 1, 1)), max_tokens)
     short, full = (_text_at(graph, known, ids, chosen, length, padding) for length in lengths)
-    if (difference := _difference(short.lowering.program, full.lowering.program)) is not None:
+    if (difference := _difference(short, full)) is not None:
         raise ConversionError(
             f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}"
         )
     program = full.lowering.program
+    _check_numbers(program)
     if full.rows == 1 and max_tokens > 1:
         if modules:
             raise ConversionError(f"the output {chosen} of the graph is pooled already: no pooling can follow it")
@@ -173,17 +182,34 @@ def _indices(graph: Graph, ids: str, feeds: Mapping[str, NDArray[Any]]) -> dict[
     return {**given, **Probe(graph, sorted(names - set(given))).run(feeds)}
 
 
-def _difference(short: Program, full: Program) -> str | None:
+def _check_numbers(program: Program) -> None:
+    for instruction in program.instructions:
+        for name, number in instruction.attributes.items():
+            if isinstance(number, float) and (not np.isfinite(number) or (name == "epsilon" and number < 0)):
+                raise ConversionError(f"{name} of {instruction.op} is {number}")
+    for tensor in program.tensors():
+        if not np.isfinite(tensor.data).all():
+            raise ConversionError(f"{tensor.name} has numbers that are not finite")
+
+
+def _difference(short: Walked, full: Walked) -> str | None:
     """How two programs of one graph differ, other than in what is stored for each position."""
-    for a, b in itertools.zip_longest(short.instructions, full.instructions):
+    length = short.lowering.program.max_tokens
+    for a, b in itertools.zip_longest(short.lowering.program.instructions, full.lowering.program.instructions):
         if a is None or b is None or (a.op, a.inputs) != (b.op, b.inputs):
             return f"{b.op if b else 'nothing'} in place of {a.op if a else 'nothing'}"
-        # A window that is wider than the short text is none there; a bias may be 0 for short distances.
-        if {**a.attributes, "window": 0} != {**b.attributes, "window": 0}:
+        # A window that is wider than the short text is none there.
+        window = int(b.attributes.get("window", 0))
+        if dict(a.attributes) != {**b.attributes, **({"window": 0} if window >= length - 1 else {})}:
             return f"{dict(b.attributes)} in place of {dict(a.attributes)} of {a.op}"
         for role in a.tensors.keys() | b.tensors.keys():
-            if (why := _differs(role, a, b, short.max_tokens)) is not None:
+            if (why := _differs(role, a, b, length)) is not None:
                 return f"{why} of {a.op}"
+    for walked in (short, full):
+        if walked.rows not in (1, walked.lowering.program.max_tokens):
+            return f"{walked.rows} rows of {walked.lowering.program.max_tokens} tokens"
+    if (short.output, short.columns, short.rows == 1) != (full.output, full.columns, full.rows == 1):
+        return "another value is its result"
     return None
 
 
@@ -196,7 +222,11 @@ def _differs(role: str, a: Any, b: Any, length: int) -> str | None:
     x, y = left.data, right.data
     if a.op in ("lookup", "rope") and len(x) == length:
         y = y[:length]
-    return None if x.shape == y.shape and np.allclose(x, y, rtol=1e-4, atol=1e-5) else role
+    return None if x.shape == y.shape and _near(x, y) else role
+
+
+def _near(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    return bool(np.allclose(x, y, rtol=1e-4, atol=1e-5 * np.abs(y).max(initial=0)))
 
 
 def _bias_differs(short: Tensor | None, full: Tensor | None, length: int) -> str | None:
@@ -205,7 +235,7 @@ def _bias_differs(short: Tensor | None, full: Tensor | None, length: int) -> str
         return "bias" if short is not None else None
     middle = full.data.shape[1] // 2
     near = full.data[:, middle - length + 1 : middle + length]
-    return None if np.allclose(near, 0 if short is None else short.data, rtol=1e-4, atol=1e-5) else "bias"
+    return None if _near(np.zeros_like(near) if short is None else short.data, near) else "bias"
 
 
 __all__ = ["Imported", "Site", "import_images", "import_text"]

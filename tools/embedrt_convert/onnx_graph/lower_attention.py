@@ -21,7 +21,8 @@ _MASKED = -1e4  # what is added to scores that do not count; of float16 graphs i
 class Heads:
     """Rows of a layer of `linear.x` for each head: weight [heads, d, K], bias [heads, d], times `scale`.
 
-    `cos` and `sin` [positions, d] turn column j of the first half with column j of the second.
+    `cos` and `sin` [positions, d] turn column j of the first half with column j of the second; `order` says which
+    columns of the graph's these are.
     """
 
     linear: Linear
@@ -31,6 +32,7 @@ class Heads:
     scale: float
     cos: NDArray[np.float32] | None = None
     sin: NDArray[np.float32] | None = None
+    order: tuple[int, ...] = ()
 
 
 @op(Attention)
@@ -63,6 +65,8 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     )
     if (q.cos is None) != (k.cos is None):
         raise RefusedError(term.node, "only one of queries and keys is rotated")
+    if q.order != k.order:
+        raise RefusedError(term.node, "columns of queries are rotated in other pairs than those of keys")
     if q.cos is not None and q.sin is not None and k.cos is not None and k.sin is not None:
         if not (np.allclose(q.cos, k.cos, atol=1e-6) and np.allclose(q.sin, k.sin, atol=1e-6)):
             raise RefusedError(term.node, "queries and keys are rotated by different angles")
@@ -95,6 +99,8 @@ def _of_scores(term: Attention) -> tuple[Scores, float, NDArray[np.float64]]:
     factors = np.broadcast_to(part.factor, form.shape)
     added = np.broadcast_to(form.offset, form.shape).astype(np.float64)
     masked = added <= _MASKED
+    if not np.isfinite(added[~masked]).all():
+        raise RefusedError(term.node, "numbers are added to scores that are not finite")
     kept = factors[~masked]
     if kept.size == 0 or kept[0] == 0 or not np.all(kept == kept[0]):
         raise RefusedError(term.node, "scores are scaled unequally")
@@ -246,7 +252,8 @@ def _rotated(term: Attention, form: Form, linear: Linear, columns: Index) -> Hea
     bias = _turned_back(term, np.broadcast_to(form.offset, form.shape)[:, columns] / scale, cos, sin)
     # The op turns (a, b) into (a·cos - b·sin, b·cos + a·sin): the sign of the first half is its own.
     ones = np.ones(columns.shape)
-    return Heads(linear, of[columns], ones, bias, scale, cos.astype(np.float32), (sin * signs).astype(np.float32))
+    turned = cos.astype(np.float32), (sin * signs).astype(np.float32)
+    return Heads(linear, of[columns], ones, bias, scale, *turned, tuple(order))
 
 
 def _turned_back(term: Attention, offset: Array, cos: Array, sin: Array) -> NDArray[np.float64]:
