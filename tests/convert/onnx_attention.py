@@ -219,8 +219,8 @@ def attention(b: Build, x: str, spelling: Spelling) -> str:
         scores = b.op("Mul", scores, b.constant(by))
     if spelling.scale == "of scores, divided":
         scores = b.op("Div", scores, b.constant(math.sqrt(w)))
-    four = b.op("Concat", b.integers(-1, h), b.op("Tile", b.unsqueeze(b.length(), 0), b.integers(2)), axis=0)
     if heads == "three axes":
+        four = b.op("Concat", b.integers(-1, h), b.op("Tile", b.unsqueeze(b.length(), 0), b.integers(2)), axis=0)
         shape = b.op("Shape", scores)
         scores = MASKS[spelling.mask](b, b.op("Reshape", scores, four))
         scores = b.op("Reshape", scores, shape)
