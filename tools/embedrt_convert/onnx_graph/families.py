@@ -27,6 +27,13 @@ _OWN_NODES = {"LayerNormalization", "RMSNormalization", "Relu", "Tanh", "Sigmoid
 
 def families(forms: Iterable[Form]) -> dict[str, int]:
     """Families of operations in what `forms` are made of, and how many of each: {"layer norm, spelled out": 13, …}."""
+    counted = Counter(map(_family, terms_of(forms)))
+    counted.pop("", None)
+    return dict(counted)
+
+
+def terms_of(forms: Iterable[Form]) -> list[Term]:
+    """All terms that forms are made of, in the order in which the graph makes them."""
     found: dict[int, Term] = {}
     stack = [part.term for form in forms for part in form.parts]
     while stack:
@@ -36,9 +43,7 @@ def families(forms: Iterable[Form]) -> dict[str, int]:
             stack += [part.term for form in term.operands() for part in form.parts]
             if isinstance(term, Attention):
                 stack.append(term.softmax)
-    counted = Counter(_family(found[number]) for number in sorted(found))
-    counted.pop("", None)
-    return dict(counted)
+    return [found[number] for number in sorted(found)]
 
 
 def in_words(found: dict[str, int]) -> str:

@@ -6,14 +6,23 @@ which is what rows of ragged items mean. A value that the data do not decide is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.onnx_graph.forms import Form, NotUnderstoodError, canonical, flat, is_scalar, known, of_grid, view
+from embedrt_convert.onnx_graph.forms import (
+    Form,
+    NotUnderstoodError,
+    canonical,
+    check_size,
+    flat,
+    is_scalar,
+    known,
+    of_grid,
+    view,
+)
 from embedrt_convert.onnx_graph.graph import Graph, Node
 from embedrt_convert.onnx_graph.terms import Affine, Pixels, Tokens
 from embedrt_convert.onnx_graph.trial import Probe
@@ -25,7 +34,6 @@ _OF_IDS = (
     "its result depends on which ids a text has; only the padding id may count apart, where files beside it name one"
 )
 _KNOWN_OF_DATA = ("Shape", "Size", "IsNaN", "IsInf")
-_LARGEST = 1 << 28  # elements of a value of one item: its index takes four bytes for each
 # What wrong shapes, numbers and attributes come to, which onnxruntime may not have looked at.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
@@ -59,6 +67,7 @@ class Flow:
         self.nodes = [node for node in graph.nodes if any(name in needed for name in node.outputs)]
         self.values: dict[str, Form] = {}
         self._others: Mapping[str, NDArray[Any]] = {}
+        self._largest = 1 << 28  # elements of a value of one item: its index takes four bytes for each
 
     def text(
         self,
@@ -73,6 +82,8 @@ class Flow:
         tables are indexed with, for the ones and for the others.
         """
         self._others = others
+        length = feeds[ids].shape[1]
+        self._largest = min(self._largest, (length << 17) + (length * length << 6))  # wide rows, and pairs of tokens
         starts = {}
         for node in self.nodes:
             if node.op == "Gather" and node.inputs[1] in indices[0] and self.graph.is_constant(node.inputs[0]):
@@ -95,10 +106,6 @@ class Flow:
                     )
                     starts[node.outputs[0]] = view(term, flat((1, term.rows, term.columns)))
         self._walk(feeds, starts)
-
-    def starts(self) -> list[Tokens]:
-        """The lookups of token ids."""
-        return [part.term for form in self.values.values() for part in form.parts if isinstance(part.term, Tokens)]
 
     def image(self, feeds: Mapping[str, NDArray[Any]], name: str) -> None:
         """Walk with the pixels [1, 3, height, width] of the input `name`."""
@@ -156,8 +163,7 @@ class Flow:
             with np.errstate(all="ignore"):  # numbers that are not finite are looked for at the end
                 forms = handler(self, node, inputs)
             for name, form in zip(node.outputs, forms, strict=False):
-                if math.prod(form.shape) > _LARGEST:
-                    raise NotUnderstoodError(f"a value of {list(form.shape)} for one item is too large to follow")
+                check_size(form.shape, self._largest)
                 if name:
                     self.values[name] = self._settled(node, name, form)
         except NotUnderstoodError as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from embedrt._extras import extra
 from embedrt_convert.onnx_graph.flow import Flow, Inputs, handles
-from embedrt_convert.onnx_graph.forms import Array, Form, NotUnderstoodError, concatenated, flat, moved
+from embedrt_convert.onnx_graph.forms import Array, Form, NotUnderstoodError, check_size, concatenated, flat, moved
 from embedrt_convert.onnx_graph.graph import Node
 
 with extra("onnx"):
@@ -145,7 +145,9 @@ def _expand(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 def _tile(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     repeats = numbers(inputs, 1)
     assert repeats is not None
-    return [moved(data(inputs), lambda values: np.tile(values, [int(each) for each in repeats]))]
+    x, times = data(inputs), [int(each) for each in repeats]
+    check_size((*x.shape, *times))
+    return [moved(x, lambda values: np.tile(values, times))]
 
 
 @handles("Slice")
@@ -181,8 +183,11 @@ def _split(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
 @handles("Gather")
 def _gather(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
     index = numbers(inputs, 1)
-    axis = int(node.attributes.get("axis", 0))
-    return [moved(data(inputs), lambda values: np.take(values, np.asarray(index, np.int64), axis))]
+    x = data(inputs)
+    axis = axis_of(int(node.attributes.get("axis", 0)), len(x.shape))
+    assert index is not None
+    check_size((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
+    return [moved(x, lambda values: np.take(values, np.asarray(index, np.int64), axis))]
 
 
 @handles("GatherND")
@@ -223,6 +228,7 @@ def _pad(flow: Flow, node: Node, inputs: Inputs) -> Sequence[Form]:
         widths[axis] = (sizes[place], sizes[place + len(axes)])
     if not any(before or after for before, after in widths):
         return [x]
+    check_size(tuple(extent + sum(width) for extent, width in zip(x.shape, widths, strict=True)))
     return [padded(x, widths, filler)]
 
 

@@ -9,6 +9,7 @@ and offset, so that no spelling of it has to be known. A nonlinear operation mak
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,12 @@ ABSENT = -1
 
 class NotUnderstoodError(Exception):
     """The importer does not know what a node means; the reason, in words."""
+
+
+def check_size(shape: tuple[int, ...], largest: int = 1 << 28) -> None:
+    """Raises NotUnderstoodError for a value of so many elements that following them takes no end."""
+    if math.prod(shape) > largest:
+        raise NotUnderstoodError(f"a value of {list(shape)} for one item is too large to follow")
 
 
 @functools.lru_cache(maxsize=64)

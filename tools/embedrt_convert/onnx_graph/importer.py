@@ -24,7 +24,7 @@ from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what
     lower_attention,
     lower_image,
 )
-from embedrt_convert.onnx_graph.families import families, in_words
+from embedrt_convert.onnx_graph.families import families, in_words, terms_of
 from embedrt_convert.onnx_graph.flow import MALFORMED, Flow, FlowError
 from embedrt_convert.onnx_graph.forms import NotUnderstoodError, canonical
 from embedrt_convert.onnx_graph.graph import Graph
@@ -32,6 +32,7 @@ from embedrt_convert.onnx_graph.imported import Imported, Site, sites
 from embedrt_convert.onnx_graph.importer_images import import_images
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError
 from embedrt_convert.onnx_graph.roles import IDS, POSITIONS, roles
+from embedrt_convert.onnx_graph.terms import Attention, Tokens
 from embedrt_convert.onnx_graph.trial import DoesNotRunError, Probe, text_feeds
 from embedrt_convert.onnx_graph.trial_ids import TrialIds, table_rows, trial_ids
 
@@ -119,10 +120,12 @@ def _text_at(graph: Graph, known: Mapping[str, str], ids: str, output: str, leng
         except DoesNotRunError:  # not the table of tokens: that has fewer rows
             if rows == sizes[-1]:
                 raise
-    vocabulary = [len(term.table) - term.offset for term in flow.starts()]
-    if not vocabulary:
+    lookups = [term for term in terms_of([flow.values[output]]) if isinstance(term, Tokens)]
+    if not lookups:
         raise ConversionError(f"the graph's output {output} does not depend on token ids by a table of embeddings")
-    return lowered(flow, Lowering(Program(min(vocabulary), length)), output)
+    for term in lookups:
+        _check_lookup(graph, term, known, ids, length, padding)
+    return lowered(flow, Lowering(Program(min(len(term.table) - term.offset for term in lookups), length)), output)
 
 
 def _walked(graph: Graph, known: Mapping[str, str], ids: str, output: str, tokens: TrialIds) -> Flow:
@@ -130,6 +133,26 @@ def _walked(graph: Graph, known: Mapping[str, str], ids: str, output: str, token
     flow = Flow(graph, (output,))
     walk(lambda: flow.text(feeds, others, ids, [_indices(graph, ids, each) for each in (feeds, others)]))
     return flow
+
+
+def _check_lookup(
+    graph: Graph, term: Tokens, known: Mapping[str, str], ids: str, length: int, padding: int | None
+) -> None:
+    """Every id must take its own row of the table: a graph may bound ids, or take several as one."""
+    assert term.node is not None
+    if term.offset < 0:
+        raise ConversionError(f"{term.node}: the first {-term.offset} ids have no row of the table")
+    index, every = term.node.inputs[1], np.arange(len(term.table) - term.offset)
+    if index == ids:
+        return
+    probe = Probe(graph, (index,))
+    for start in range(0, len(every), length):
+        tokens = np.resize(every[start : start + length], length)
+        if padding is not None:
+            tokens = np.where(tokens == padding, every[-1] if padding == 0 else 0, tokens)
+        rows = probe.run(text_feeds(graph, known, tokens))[index]
+        if not np.array_equal(rows.reshape(-1), tokens + term.offset):
+            raise ConversionError(f"{term.node}: some ids from {start} on take other rows than their own")
 
 
 def walk(steps: Callable[[], None]) -> None:
@@ -150,6 +173,9 @@ def lowered(flow: Flow, lowering: Lowering, output: str) -> Walked:
         (matrix,), layout = canonical(form)
         if layout.size != matrix.shape[0] * matrix.shape[1] or np.any(layout.reshape(-1) != np.arange(layout.size)):
             raise NotUnderstoodError("it is not in rows of vectors")
+        for term in terms_of([form]):
+            if isinstance(term, Attention):
+                lowering.term(term)  # from the first layer on: all layers at once would be too deep a recursion
         return Walked(flow, lowering, output, lowering.form(matrix), *matrix.shape)
     except NotUnderstoodError as error:
         raise ConversionError(f"the graph's output {output}: {error}") from None

@@ -225,7 +225,7 @@ def _normed(x: Form, y: Form, factor: float, node: Node) -> Form | None:
     if part is None or epsilon is None:
         return None
     weight = scalar(part.factor)
-    if weight is None or weight <= 0 or not isinstance(part.term, RowReduce):
+    if weight is None or weight <= 0 or not isinstance(part.term, RowReduce) or part.term.kind not in ("mean", "sum"):
         return None
     if not _is_square_of(part.term, part.term.kind, x):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ with extra("onnx"):
     import onnxruntime
 
 
+_MAX_MEMORY = 4 << 30  # bytes, of all that a trial computes
+
+
 class DoesNotRunError(ConversionError):
     """onnxruntime does not run the graph on what it was given."""
 
@@ -30,7 +34,12 @@ class Probe:
         self._names = tuple(names)
         self._session: onnxruntime.InferenceSession | None = None
         if self._names:
-            self._session = session(_part(graph, self._names).SerializeToString())
+            try:
+                self._session = session(_part(graph, self._names).SerializeToString())
+            except Exception as error:  # onnxruntime has no common class of its own
+                raise ConversionError(f"onnxruntime does not take a part of the graph: {error}") from None
+            self._options = onnxruntime.RunOptions()
+            self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
             self._wanted = {each.name for each in self._session.get_inputs()}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -39,7 +48,7 @@ class Probe:
             return {}
         chosen = {name: value for name, value in feeds.items() if name in self._wanted}
         try:
-            values = self._session.run(list(self._names), chosen)
+            values = self._session.run(list(self._names), chosen, self._options)
         except Exception as error:  # onnxruntime has no common class of its own
             raise DoesNotRunError(f"the graph does not run on {describe(feeds)}: {error}") from None
         return dict(zip(self._names, values, strict=True))
@@ -51,7 +60,20 @@ def session(model: bytes | str) -> onnxruntime.InferenceSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.add_session_config_entry("session.disable_prepacking", "1")
+    _limit_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """A graph can ask for values of any size: sessions that use the environment's allocator get no more than that."""
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(
+        info, onnxruntime.OrtArenaCfg({"max_mem": _MAX_MEMORY, "arena_extend_strategy": 1})
+    )
 
 
 def describe(feeds: Mapping[str, NDArray[Any]]) -> str:
