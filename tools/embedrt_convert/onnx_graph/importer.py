@@ -89,12 +89,13 @@ def _imported_text(
         )
     lengths = (min(_SHORT, max(max_tokens - 1, 1)), max_tokens)
     short, full = (_text_at(graph, known, ids, chosen, length, padding) for length in lengths)
+    for walked in (short, full):
+        _check_numbers(walked.lowering.program)
     if (difference := _difference(short, full)) is not None:
         raise ConversionError(
             f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}"
         )
     program = full.lowering.program
-    _check_numbers(program)
     if full.rows == 1 and max_tokens > 1:
         if modules:
             raise ConversionError(f"the output {chosen} of the graph is pooled already: no pooling can follow it")
