@@ -39,7 +39,7 @@ from embedrt_convert.onnx_graph.trial_ids import TrialIds, table_rows, trial_ids
 with extra("onnx"):
     import onnx
 
-_SHORT = 11  # tokens of the short trial: no extent of a model is likely to be the same
+_TRIALS = (4, 11)  # tokens, beside the limit: what depends on the length shows in one of them
 _LONGEST = 2048  # tokens of a walk: it holds a number for each pair of them in each head
 
 
@@ -87,14 +87,16 @@ def _imported_text(
         raise ConversionError(
             f"texts of {max_tokens} tokens are more than a graph is followed for: at most {_LONGEST} (--max-tokens)"
         )
-    lengths = (min(_SHORT, max(max_tokens - 1, 1)), max_tokens)
-    short, full = (_text_at(graph, known, ids, chosen, length, padding) for length in lengths)
-    for walked in (short, full):
+    shorter = {min(length, max(max_tokens - 1, 1)) for length in _TRIALS} - {max_tokens}
+    trials = [_text_at(graph, known, ids, chosen, length, padding) for length in (*sorted(shorter), max_tokens)]
+    for walked in trials:
         _check_numbers(walked.lowering.program)
-    if (difference := _difference(short, full)) is not None:
-        raise ConversionError(
-            f"the graph does something else with {lengths[0]} than with {lengths[1]} tokens: {difference}"
-        )
+    *others, full = trials
+    for short, length in zip(others, sorted(shorter), strict=True):
+        if (difference := _difference(short, full)) is not None:
+            raise ConversionError(
+                f"the graph does something else with {length} than with {max_tokens} tokens: {difference}"
+            )
     program = full.lowering.program
     if full.rows == 1 and max_tokens > 1:
         if modules:
