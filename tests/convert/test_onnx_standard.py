@@ -1,5 +1,7 @@
 """Graphs brought to standard float32 operators: the same numbers, less of everything else."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import onnx
@@ -103,6 +105,18 @@ def test_half_precision(tmp_path, kind, number):
     assert y.dtype == np.float32
     np.testing.assert_allclose(y, (X @ w + b) / 2 + 1, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(z, -y)
+
+
+def test_constants_of_activations_are_meant_exactly(tmp_path):
+    """Rounded to half precision they would be another activation; a weight of the same value stays rounded."""
+    root = np.float16(math.sqrt(0.5))
+    weights = {"w": np.full((4, 4), root), "root": root}
+    model = graph([node("MatMul", "x w", "m"), node("Mul", "m root", "y")], SIZES, "y", weights)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    result = standard_of(model, tmp_path)
+    (y,) = run(result.model, {"x": X})
+    np.testing.assert_allclose(y, X @ np.full((4, 4), root, np.float64) * math.sqrt(0.5), rtol=1e-6, atol=1e-6)
 
 
 def test_half_precision_inputs(tmp_path):

@@ -99,8 +99,7 @@ def test_the_program_is_the_graph(zoo, name):
         for actual, one_graph, one_module in zip(found, by_graph, by_module, strict=True):
             wanted = as_rows(one_module[output])
             assert actual.shape == wanted.shape
-            near = ROUNDED if about.loss == "float16" else TOLERANCE
-            np.testing.assert_allclose(actual, as_rows(one_graph[output]), rtol=0, atol=near)
+            np.testing.assert_allclose(actual, as_rows(one_graph[output]), rtol=0, atol=TOLERANCE)
             if about.loss:
                 distance = np.linalg.norm(actual - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
                 assert distance.max() <= LOSS[about.loss]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+# Constants of activations (the two kinds of GELU, quick GELU): rounded with the weights, they are still these.
+_MEANT = (math.sqrt(2), math.sqrt(0.5), math.sqrt(2 / math.pi), 0.044715, 1.702)
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type", "softmax_precision")
 
 
 def to_single(model: onnx.ModelProto) -> bool:
     """Makes every float16 and bfloat16 of `model` a float32, in place. Says whether there were any.
 
-    Numbers become what they were, nothing is rounded. Casts between the types become casts of float32 to float32.
+    Numbers become what they were, nothing is rounded; single ones that are a rounded constant of an activation become
+    that constant. Casts between the types become casts of float32 to float32.
     """
     found = False
     graphs = list(_graphs(model.graph))
@@ -50,6 +54,10 @@ def _tensor(tensor: onnx.TensorProto) -> bool:
     if tensor.data_type not in _HALF:
         return False
     values = _values(tensor)
+    if values.size == 1:
+        half = values.astype(np.float16)
+        meant = next((each for each in _MEANT if np.all(half == np.float16(each))), None)
+        values = values if meant is None else np.full_like(values, meant)
     name = tensor.name
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
     return True
