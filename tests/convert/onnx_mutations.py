@@ -73,6 +73,28 @@ class Mutant:
         self.model.graph.node.extend([*nodes[:at], *made_nodes, *nodes[at:]])
 
 
+class DoesNotRunError(Exception):
+    """onnxruntime does not take a graph, or does not run it: there is nothing left to change."""
+
+
+def _found(model: onnx.ModelProto) -> list[list[np.ndarray]]:
+    """All outputs at two lengths."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    found = []
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for length in _LENGTHS:
+            ids = np.arange(2, 2 + length)[None]
+            feeds = dict(zip(_FEEDS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+            found.append(session.run(None, {each.name: feeds[each.name] for each in session.get_inputs()}))
+    except Exception as error:  # its errors have no common class
+        raise DoesNotRunError(str(error)) from error
+    return found
+
+
 def _values(model: onnx.ModelProto) -> list[Value]:
     """All values that nodes make, found by running two lengths."""
     copy = onnx.ModelProto()
@@ -80,16 +102,7 @@ def _values(model: onnx.ModelProto) -> list[Value]:
     names = [name for node in copy.graph.node for name in node.output if name]
     del copy.graph.output[:]
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found = []
-    for length in _LENGTHS:
-        ids = np.arange(2, 2 + length)[None]
-        feeds = dict(zip(_FEEDS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
-        found.append(session.run(None, {each.name: feeds[each.name] for each in session.get_inputs()}))
+    found = _found(copy)
     return [
         Value(name, a.dtype.kind, a.shape, tuple(i for i, (x, y) in enumerate(zip(a.shape, b.shape)) if x != y))  # noqa: B905
         for name, a, b in zip(names, *found, strict=True)

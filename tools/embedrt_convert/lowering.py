@@ -14,5 +14,5 @@ def lower(checkpoint: Checkpoint) -> Lowered:
         program = archs.lower(checkpoint)
         return Lowered(program, Reference(program))
     with extra("onnx"):
-        from embedrt_convert.onnx_graph.lowering import lower_graph
+        from embedrt_convert.onnx_graph.verified_import import lower_graph
     return lower_graph(checkpoint, checkpoint.graph)

@@ -22,7 +22,7 @@ from embedrt_convert.onnx_graph import (  # noqa: F401  each file registers what
     flow_product,
     flow_reduce,
     lower_attention,
-    lower_image,
+    lower_grids,
 )
 from embedrt_convert.onnx_graph.families import families, in_words, terms_of
 from embedrt_convert.onnx_graph.flow import MALFORMED, Flow, FlowError

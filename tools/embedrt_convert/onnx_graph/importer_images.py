@@ -18,7 +18,7 @@ from embedrt_convert.onnx_graph.grids import is_vector, prefix_of
 from embedrt_convert.onnx_graph.image_lowering import ImageLowering
 from embedrt_convert.onnx_graph.imported import Imported, sites
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, expanded, layers_of
-from embedrt_convert.onnx_graph.lower_image import vector
+from embedrt_convert.onnx_graph.lower_grids import vector
 from embedrt_convert.onnx_graph.roles import PIXELS, roles
 from embedrt_convert.onnx_graph.terms import Conv, Linear
 from embedrt_convert.onnx_graph.trial import image_feeds

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from embedrt_convert.onnx_graph.forms import ABSENT, ZERO, Array, Form, Index, Part, add, is_scalar, scalar, scaled
 from embedrt_convert.onnx_graph.lower import Lowering, RefusedError, Vector, column, columns_of, expanded, op, operand
-from embedrt_convert.onnx_graph.lower_image import activated_grid, gate_of_rows
+from embedrt_convert.onnx_graph.lower_grids import activated_grid, gate_of_rows
 from embedrt_convert.onnx_graph.recognise import equal, in_place
 from embedrt_convert.onnx_graph.terms import Activation, Affine, Attention, Elementwise, Linear, Scores
 
