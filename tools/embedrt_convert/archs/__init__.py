@@ -1,8 +1,8 @@
 """Lowerings: one file for each family, found by the model_type of config.json.
 
 Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves. A family of
-texts has `lower(checkpoint) -> (Program, int)`: the encoder's program and the value of its last layer, one row for each
-token. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
+texts has `lower(checkpoint) -> Encoder`, and may have `serves(config) -> bool`, which is asked first and claims configs
+that go by another family's model type. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
-from embedrt_convert.archs._config import positive
+from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._heads import lower_modules
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -37,14 +39,21 @@ def lower(checkpoint: Checkpoint) -> Program:
 
     Raises ConversionError when the family is unknown, or its config.json or weights are not what the family implies.
     """
-    model_type = checkpoint.config.get("model_type")
+    family = _family(checkpoint.config)
+    if hasattr(family, "lower_images"):
+        program: Program = family.lower_images(checkpoint)
+        return program
+    encoder: Encoder = family.lower(checkpoint)
+    lower_modules(encoder, checkpoint.modules)
+    encoder.weights.finish()
+    return encoder.program
+
+
+def _family(config: Mapping[str, Any]) -> ModuleType:
+    model_type = config.get("model_type")
+    for family in families().values():
+        if hasattr(family, "serves") and family.serves(config):
+            return family
     if model_type not in families():
         raise ConversionError(f"config.json has model_type {model_type!r}; known: {', '.join(families())}")
-    family = families()[model_type]
-    program: Program
-    if hasattr(family, "lower_images"):
-        program = family.lower_images(checkpoint)
-        return program
-    program, rows = family.lower(checkpoint)
-    lower_modules(program, rows, checkpoint.modules, positive(checkpoint.config, "hidden_size"))
-    return program
+    return families()[model_type]

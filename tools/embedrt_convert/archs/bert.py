@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from embedrt_convert.archs._config import activation, head_columns, number, positive, refuse_unless
+from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import IDS, Program
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -20,8 +21,8 @@ _WORDS = "embeddings.word_embeddings.weight"
 _IGNORED = (r"pooler\.dense\.(weight|bias)", r"embeddings\.(position|token_type)_ids", r"cls\..*")
 
 
-def lower(checkpoint: Checkpoint) -> tuple[Program, int]:
-    """The encoder's program and the value of its last layer, [rows, hidden]."""
+def lower(checkpoint: Checkpoint) -> Encoder:
+    """Raises ConversionError."""
     config = checkpoint.config
     refuse_unless(
         config, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False, pruned_heads={}
@@ -40,8 +41,7 @@ def lower(checkpoint: Checkpoint) -> tuple[Program, int]:
     x = _norm(program, weights, config, program.op("add", words, where), "embeddings.LayerNorm", "embeddings.norm")
     for layer in range(positive(config, "num_hidden_layers")):
         x = _layer(program, weights, config, x, f"encoder.layer.{layer}", f"layer.{layer}")
-    weights.finish()
-    return program, x
+    return Encoder(program, x, hidden, weights)
 
 
 def _layer(program: Program, weights: Weights, config: Mapping[str, Any], x: int, source: str, name: str) -> int:
