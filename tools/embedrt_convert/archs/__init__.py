@@ -44,7 +44,7 @@ def lower(checkpoint: Checkpoint) -> Program:
         program: Program = family.lower_images(checkpoint)
         return program
     encoder: Encoder = family.lower(checkpoint)
-    lower_modules(encoder, checkpoint.modules)
+    lower_modules(encoder.program, encoder.rows, checkpoint.modules, encoder.hidden)
     encoder.weights.finish()
     return encoder.program
 

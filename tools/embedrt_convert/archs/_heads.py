@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Dense, Module, Pooling
 
 
-def lower_modules(encoder: Encoder, modules: tuple[Module, ...]) -> None:
-    """Append `modules` to the encoder's last value and name the two outputs."""
-    program, x, columns = encoder.program, encoder.rows, encoder.hidden
+def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], columns: int) -> None:
+    """Append `modules` to the encoder's last value `rows` [rows, columns] and name the two outputs."""
+    x = rows
     for number, module in enumerate(modules):
         if isinstance(module, Pooling):
             x = program.op("pool", x, kind=module.kind)
@@ -21,7 +20,7 @@ def lower_modules(encoder: Encoder, modules: tuple[Module, ...]) -> None:
             columns = len(module.weight)
         else:
             x = program.op("normalize", x)
-    program.outputs = {"token_embeddings": encoder.rows, "sentence_embedding": x}
+    program.outputs = {"token_embeddings": rows, "sentence_embedding": x}
 
 
 def _dense(program: Program, x: int, dense: Dense, columns: int, name: str) -> int:
