@@ -22,16 +22,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModel:
-    """A loaded model file; one model may be used by several threads at once.
-
-    Attributes:
-        dim: columns of a sentence embedding, of an image embedding.
-        max_tokens: the limit of a text, special tokens included, unless `encode` is given another; 0 for a model that
-            takes no texts.
-        image_size: height and width of an image as the program sees it; None for a model that takes no images.
-        labels: names of the columns of the output logits, if the file has them.
-        fingerprint: 32 hexadecimal digits that change when the vectors may; an index stores it with its vectors.
-    """
+    """A loaded model file and what it says about itself. `Model` documents the attributes."""
 
     def __init__(
         self, source: str | bytes, *, mmap: bool = True, verify: bool = False, threads: int | None = None
