@@ -90,8 +90,8 @@ class Fields:
             raise FormatError(f"{self.where}.{name}: {_kind(value)} is not one of {', '.join(among)}")
         return value
 
-    def list(self, name: str, most: int) -> list[Any]:
-        value = self.raw(name)
+    def list(self, name: str, most: int, default: list[Any] | None = None) -> list[Any]:
+        value = self.raw(name) if default is None else self.optional(name, default)
         if not isinstance(value, list):
             raise FormatError(f"{self.where}.{name}: expected a list, found {_kind(value)}")
         if len(value) > most:

@@ -7,10 +7,11 @@ off here, and so do its special tokens: the limit and the ids around each text a
 from __future__ import annotations
 
 import gc
+import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,8 +21,12 @@ from embedrt._window import MAX_CHARACTERS, cut_rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from tokenizers import Encoding
 
     from embedrt._text_config import Pad
+    from embedrt._tokenizer_templates import PairTemplate
+
+Token = TypeVar("Token")
 
 # Texts up to here are tokenised whole when the tokens that are cut off are counted.
 COUNTED_WHOLE = 1 << 16
@@ -43,6 +48,26 @@ class TokenBatch(NamedTuple):
     found: list[int]
 
 
+class PairBatch(NamedTuple):
+    """Ragged ids of two texts at a time, as `TokenBatch`, and each token's type: int32 [tokens]."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    types: NDArray[np.int32]
+    found: list[int]
+
+
+class Content(NamedTuple):
+    """A whole text's tokens without special ones around them: ids int32 [tokens], and where they stand in it.
+
+    `places` int64 [tokens, 2]: each token is made of the characters from the first number up to the second. Tokens
+    may share characters (bytes of one do) or have none, and characters may belong to no token.
+    """
+
+    ids: NDArray[np.int32]
+    places: NDArray[np.int64]
+
+
 class TextTokenizer:
     """A model file's tokenizer; safe to use from several threads."""
 
@@ -53,10 +78,16 @@ class TextTokenizer:
             self._tokenizer = parts.build()
         normalizer = self._tokenizer.normalizer
         self._window = cut_rule(parts, normalizer.normalize_str if normalizer else str)
-        self._prefix = list(parts.prefix)
-        self._suffix = list(parts.suffix)
+        # The ids around every text.
+        self.prefix = parts.prefix
+        self.suffix = parts.suffix
+        self._pair = parts.template.pair
+        self._trims = _trims(parts.template.trims)
         self._fill = [pad.id] * pad.to if pad else []
-        self.special = len(self._prefix) + len(self._suffix)
+        self._named = {token["id"] for token in parts.added_tokens if token["special"]}.union(self.suffix)
+        self.special = len(self.prefix) + len(self.suffix)
+        # How many of the tokens of a pair are special; 0 also where there is no template of pairs.
+        self.pair_special = sum(map(len, self._pair[:3])) if self._pair else 0
         self.least = len(self._fill)
 
     def head(self, text: str, limit: int, counted: bool = False) -> str:
@@ -74,19 +105,67 @@ class TextTokenizer:
         without, the calling one does it all.
         """
         room = limit - self.special
+        ids, ends, found = self._ragged(self._first(texts, heads, room, _ids, spread), room, int)
+        return TokenBatch(np.array(ids, np.int32), np.array(ends, np.int64), found)
+
+    def encode_with_places(
+        self, texts: Sequence[str], heads: Sequence[str], limit: int
+    ) -> tuple[TokenBatch, NDArray[np.int64]]:
+        """As `encode`, and where each token stands in its text: as `Content.places`, and (0, 0) for special ones."""
+        room = limit - self.special
+        tokens, ends, found = self._ragged(
+            self._first(texts, heads, room, self._placed), room, lambda index: (index, (0, 0))
+        )
+        content = _content(tokens)
+        return TokenBatch(content.ids, np.array(ends, np.int64), found), content.places
+
+    def encode_pairs(self, first: Sequence[str], second: Sequence[str], limit: int) -> PairBatch:
+        """Tokenise texts two by two, with the special tokens of a pair, and cut them to `limit` tokens in all.
+
+        What is over the limit goes from the end of the one with more tokens until both have as many, then from both.
+        Of texts of more than 65,536 characters, the first so many decide which has more.
+        `limit` is `pair_special` at least. Raises EmbedrtError where the tokenizer has no template for pairs.
+        """
+        pair = self._pair_template()
+        special = [([token.id for token in side], [token.type for token in side]) for side in pair[:3]]
+        room = limit - self.pair_special
         ids: list[int] = []
+        types: list[int] = []
         ends = [0]
         found = []
-        for text, head, content in zip(texts, heads, self._content(heads, spread), strict=True):
-            if len(content) <= room and len(head) < len(text):
-                content = self._widen(text, len(head), content, room)
-            found.append(len(content) + self.special)
-            ids += self._prefix
-            ids += content if len(content) <= room else content[:room]
-            ids += self._suffix
-            ids += self._fill[len(ids) - ends[-1] :]
+        pairs = list(zip(first, second, strict=True))
+        heads = [(self.head(one, limit), self.head(two, limit)) for one, two in pairs]
+        ones = self._first(first, [head for head, _ in heads], room, _ids)
+        twos = self._first(second, [head for _, head in heads], room, _ids)
+        for texts, looked_at, one, two in zip(pairs, heads, ones, twos, strict=True):
+            sizes = len(one), len(two)
+            found.append(sum(sizes) + self.pair_special)
+            if min(sizes) > room and room % 2 and texts != looked_at:
+                sizes = self._beginning(texts[0]), self._beginning(texts[1])
+            kept = _shares(*sizes, room)
+            contents: tuple[list[int], ...] = one[: kept[0]], two[: kept[1]], []
+            for (special_ids, special_types), content, kind in zip(special, contents, (*pair.types, 0), strict=True):
+                ids += special_ids + content
+                types += special_types + [kind] * len(content)
             ends.append(len(ids))
-        return TokenBatch(np.array(ids, np.int32), np.array(ends, np.int64), found)
+        return PairBatch(np.array(ids, np.int32), np.array(ends, np.int64), np.array(types, np.int32), found)
+
+    def content(self, text: str) -> Content:
+        """All tokens of a text and where they stand in it. One of more than 2**20 characters is cut there."""
+        return _content(self._tokenised([text[: self._window.cut(text, MAX_CHARACTERS)]], self._placed)[0])
+
+    def prompt_length(self, prompt: str, limit: int) -> int:
+        """How many tokens a prompt counts for at the start of a text that is cut to `limit`, special ones included.
+
+        As sentence-transformers counts them: those of the prompt alone, less one if the last of them is a special one.
+        0 for an empty prompt.
+        """
+        if not prompt:
+            return 0
+        room = limit - self.special
+        content = next(self._first([prompt], [self.head(prompt, limit)], room, _ids))
+        ids = [*self.prefix, *content[:room], *self.suffix]
+        return len(ids) - (ids[-1] in self._named)
 
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """How many tokens each text has, special ones included, neither cut nor filled up. int64 [texts].
@@ -95,30 +174,98 @@ class TextTokenizer:
         """
         counts = []
         for text in texts:
-            content = self._content([text[: self._window.cut(text, MAX_CHARACTERS)]])[0]
+            content = self._tokenised([text[: self._window.cut(text, MAX_CHARACTERS)]], _ids)[0]
             counts.append(len(content) + self.special)
         return np.array(counts, np.int64)
 
-    def _widen(self, text: str, size: int, content: list[int], room: int) -> list[int]:
-        """The tokens of longer and longer heads of `text`, until there are more than `room` or no more characters."""
-        while len(content) <= room and size < min(len(text), MAX_CHARACTERS):
-            size = max(4 * size, COUNTED_WHOLE)
-            content = self._content([text[: self._window.cut(text, size)]])[0]
-        return content
+    def _beginning(self, text: str) -> int:
+        """The tokens of a text's first 65,536 characters."""
+        return len(self._tokenised([text[: self._window.cut(text, COUNTED_WHOLE)]], _ids)[0])
 
-    def _content(self, texts: Sequence[str], spread: bool = False) -> list[list[int]]:
-        """The ids of each text, special tokens apart."""
+    def _pair_template(self) -> PairTemplate:
+        if self._pair is None:
+            raise EmbedrtError(
+                "the model's tokenizer does not say how two texts stand in one input (its post_processor has no "
+                "template for pairs): take a model that was trained on pairs"
+            )
+        return self._pair
+
+    def _ragged(
+        self, contents: Iterable[list[Token]], room: int, special: Callable[[int], Token]
+    ) -> tuple[list[Token], list[int], list[int]]:
+        """Each content cut to `room` tokens, with the special ones around it; where each ends; what was found."""
+        prefix, suffix, fill = (list(map(special, ids)) for ids in (self.prefix, self.suffix, self._fill))
+        tokens: list[Token] = []
+        ends = [0]
+        found = []
+        for content in contents:
+            found.append(len(content) + self.special)
+            tokens += prefix
+            tokens += content if len(content) <= room else content[:room]
+            tokens += suffix
+            tokens += fill[len(tokens) - ends[-1] :]
+            ends.append(len(tokens))
+        return tokens, ends, found
+
+    def _first(
+        self,
+        texts: Sequence[str],
+        heads: Sequence[str],
+        room: int,
+        take: Callable[[Encoding], list[Token]],
+        spread: bool = False,
+    ) -> Iterator[list[Token]]:
+        """The first tokens of each text, given its `head`: all of them, or more than `room`."""
+        for text, head, content in zip(texts, heads, self._tokenised(heads, take, spread), strict=True):
+            size = len(head)
+            while len(content) <= room and size < min(len(text), MAX_CHARACTERS):
+                size = max(4 * size, COUNTED_WHOLE)
+                content = self._tokenised([text[: self._window.cut(text, size)]], take)[0]
+            yield content
+
+    def _placed(self, encoding: Encoding) -> list[tuple[int, tuple[int, int]]]:
+        for trim in self._trims:
+            encoding = trim.process(encoding, None, False)
+        return list(zip(encoding.ids, encoding.offsets, strict=True))
+
+    def _tokenised(
+        self, texts: Sequence[str], take: Callable[[Encoding], list[Token]], spread: bool = False
+    ) -> list[list[Token]]:
+        """The tokens of each text, special ones around it apart."""
         texts = [text if text.isascii() else _encodable(text) for text in texts]
         try:
             if spread and sum(map(len, texts)) > _WORTH_THREADS:
-                batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-                return [encoding.ids for encoding in batch]
+                # Without offsets.
+                return list(map(take, self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)))
             encode = self._tokenizer.encode
-            return [encode(text, add_special_tokens=False).ids for text in texts]
+            return [take(encode(text, add_special_tokens=False)) for text in texts]
         except BaseException as error:
             if is_library_failure(error):
                 raise EmbedrtError(f"the tokenizers library failed on a text: {error}") from None
             raise
+
+
+_ids: Callable[[Encoding], list[int]] = operator.attrgetter("ids")
+
+
+def _content(tokens: list[tuple[int, tuple[int, int]]]) -> Content:
+    ids = np.array([index for index, _ in tokens], np.int32)
+    return Content(ids, np.array([place for _, place in tokens], np.int64).reshape(-1, 2))
+
+
+def _shares(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens stay of two texts of so many."""
+    if first + second <= room:
+        return first, second
+    least = min(first, second, room // 2)
+    return (least, room - least) if first <= second else (room - least, least)
+
+
+def _trims(add_prefix_space: Sequence[bool]) -> list[Any]:
+    """The library's steps that take white space off offsets."""
+    from tokenizers import processors
+
+    return [processors.ByteLevel(add_prefix_space=space, trim_offsets=True) for space in add_prefix_space]
 
 
 @contextmanager

@@ -4,8 +4,8 @@ That library panics, backtracks or allocates without bound on hostile JSON, and 
 a section is parsed here, every component is rebuilt from known types, fields and patterns with checked values,
 every id is compared with the program's vocabulary, and only the rebuilt tokenizer goes on. The converter calls
 `rebuild(...).to_json()` for what it writes; reading that back rebuilds the same, so a file's section is in
-canonical form: no padding, no truncation, no decoder, and a post-processor that only says which ids stand before
-and after a text.
+canonical form: no padding, no truncation, no decoder, and a post-processor that only says which ids stand around a
+text or two, and whose offsets are trimmed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import operator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from embedrt import _tokenizer_models as tokenizer_models
 from embedrt._errors import FormatError, is_library_failure
-from embedrt._json import Fields, JsonObject, checked_integer, checked_text, load_object
+from embedrt._json import Fields, JsonObject, load_object
 from embedrt._tokenizer_parts import normalizer, pre_tokenizer
+from embedrt._tokenizer_templates import Ids, Template, read_template, write_template
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,20 +27,28 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 << 20
 MAX_ADDED_TOKENS = 4096
 MAX_ADDED_LENGTH = 256
-MAX_TEMPLATE = 16
 _WHERE = "tokenizer section"
 _NO_MODEL = {"type": "WordLevel", "vocab": {"": 0}, "unk_token": ""}
 
 
 class TokenizerParts(NamedTuple):
-    """A checked tokenizer: rebuilt JSON components, and the ids that stand before and after each text."""
+    """A checked tokenizer: rebuilt JSON components, and the ids that stand around each text."""
 
     added_tokens: list[JsonObject]
     normalizer: JsonObject | None
     pre_tokenizer: JsonObject | None
     model: JsonObject
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
+    template: Template
+
+    @property
+    def prefix(self) -> Ids:
+        """The ids before a single text."""
+        return self.template.prefix
+
+    @property
+    def suffix(self) -> Ids:
+        """The ids after a single text."""
+        return self.template.suffix
 
     def to_json(self) -> str:
         """The canonical JSON of the section; `tokenizers.Tokenizer.from_str` accepts it too."""
@@ -54,7 +63,7 @@ class TokenizerParts(NamedTuple):
             "added_tokens": self.added_tokens,
             "normalizer": self.normalizer,
             "pre_tokenizer": self.pre_tokenizer,
-            "post_processor": _template(self.prefix, self.suffix, by_id),
+            "post_processor": write_template(self.template, by_id),
             "decoder": None,
             "model": self.model,
         }
@@ -92,14 +101,13 @@ def rebuild(section: bytes, vocabulary: int) -> TokenizerParts:
         fields.optional(unused)
     model, known = tokenizer_models.rebuild(fields.raw("model"), f"{_WHERE}.model", vocabulary)
     added = _added_tokens(fields, known, vocabulary)
-    prefix, suffix = _affixes(fields.optional("post_processor"), f"{_WHERE}.post_processor", vocabulary)
+    template = read_template(fields.optional("post_processor"), f"{_WHERE}.post_processor", vocabulary)
     parts = TokenizerParts(
         added_tokens=added,
         normalizer=normalizer(fields.optional("normalizer"), f"{_WHERE}.normalizer"),
         pre_tokenizer=pre_tokenizer(fields.optional("pre_tokenizer"), f"{_WHERE}.pre_tokenizer"),
         model=model,
-        prefix=prefix,
-        suffix=suffix,
+        template=template,
     )
     fields.done()
     return parts
@@ -126,74 +134,3 @@ def _added_tokens(fields: Fields, known: dict[str, int], vocabulary: int) -> lis
         next_id += content not in known
         tokens.append(token)
     return tokens
-
-
-def _affixes(value: Any, where: str, vocabulary: int, depth: int = 1) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids before and after a single text, from any of the post-processors in use."""
-    if value is None:
-        return (), ()
-    fields = Fields(value, where)
-    kind = fields.text("type", 64)
-    if kind == "ByteLevel":  # moves offsets only, which are not used here
-        return (), ()
-    if kind in ("BertProcessing", "RobertaProcessing"):
-        ends = []
-        for name in ("cls", "sep"):
-            pair = fields.list(name, 2)
-            if len(pair) != 2:
-                raise FormatError(f"{where}.{name}: expected a token and its id")
-            ends.append(checked_integer(pair[1], f"{where}.{name}", 0, vocabulary - 1))
-        return (ends[0],), (ends[1],)
-    if kind == "Sequence" and depth <= 4:
-        found = [
-            _affixes(item, f"{where}.processors[{index}]", vocabulary, depth + 1)
-            for index, item in enumerate(fields.list("processors", MAX_TEMPLATE))
-        ]
-        found = [affixes for affixes in found if affixes != ((), ())]
-        if len(found) > 1:
-            raise FormatError(f"{where}: more than one of its processors adds tokens")
-        return found[0] if found else ((), ())
-    if kind == "TemplateProcessing":
-        return _template_affixes(fields, where, vocabulary)
-    raise FormatError(f"{where}: the post-processor {kind!r} is not supported")
-
-
-def _template_affixes(fields: Fields, where: str, vocabulary: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    special = fields.raw("special_tokens")
-    sides: list[list[int]] = [[]]
-    for index, piece in enumerate(fields.list("single", MAX_TEMPLATE)):
-        at = f"{where}.single[{index}]"
-        item = Fields(piece, at)
-        is_text = isinstance(piece, dict) and "Sequence" in piece
-        inner = Fields(item.raw("Sequence" if is_text else "SpecialToken"), at)
-        # The second type of token embeddings is for pairs of texts; the programs here read one text.
-        inner.integer("type_id", 0, 0)
-        if is_text:
-            inner.choice("id", ("A",))
-            sides.append([])
-        else:
-            name = checked_text(inner.raw("id"), at, MAX_ADDED_LENGTH)
-            if not isinstance(special, dict) or name not in special:
-                raise FormatError(f"{at}: the special token {name!r} is not defined")
-            ids = Fields(special[name], f"{where}.special_tokens").list("ids", MAX_TEMPLATE)
-            sides[-1] += [checked_integer(number, f"{where}.special_tokens", 0, vocabulary - 1) for number in ids]
-        inner.done()
-        item.done()
-    if len(sides) != 2:
-        raise FormatError(f"{where}.single: expected the text exactly once, found it {len(sides) - 1} times")
-    return tuple(sides[0]), tuple(sides[1])
-
-
-def _template(prefix: tuple[int, ...], suffix: tuple[int, ...], by_id: dict[int, str]) -> JsonObject | None:
-    """The canonical post-processor of the given ids."""
-    if not prefix and not suffix:
-        return None
-    names = {index: by_id.get(index, f"#{index}") for index in prefix + suffix}
-    text_a, text_b = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
-    before, after = ([{"SpecialToken": {"id": names[i], "type_id": 0}} for i in ids] for ids in (prefix, suffix))
-    return {
-        "type": "TemplateProcessing",
-        "single": [*before, text_a, *after],
-        "pair": [*before, text_a, *after, text_b, *after],
-        "special_tokens": {name: {"id": name, "ids": [index], "tokens": [name]} for index, name in names.items()},
-    }
