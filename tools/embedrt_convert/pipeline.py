@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import secrets
 from collections.abc import Callable, Iterator
@@ -85,6 +86,7 @@ def convert_files(
     say(f"lowering {name}")
     lowered = lower(checkpoint)
     program, original = lowered.program, lowered.original
+    checkpoint = _within(checkpoint, program)
     for note in lowered.notes:
         say(f"note: {note}")
     pictures = None if checkpoint.image is None else image.pictures(checkpoint.image, calibration)
@@ -133,6 +135,13 @@ def convert_files(
     size = path.stat().st_size
     say(f"wrote {path}, {size / 1e6:.1f} MB")
     return Report(path, name, size, measured[0])
+
+
+def _within(checkpoint: Checkpoint, program: Program) -> Checkpoint:
+    """The checkpoint with texts no longer than the program takes: not every row of a position table may be one's."""
+    if checkpoint.text is None or checkpoint.text.max_tokens <= program.max_tokens:
+        return checkpoint
+    return dataclasses.replace(checkpoint, text=dataclasses.replace(checkpoint.text, max_tokens=program.max_tokens))
 
 
 def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, say: Progress) -> Program:

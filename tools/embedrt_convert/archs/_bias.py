@@ -11,7 +11,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from embedrt_convert.builder import Tensor
+
 Array = NDArray[np.float32]
+
+
+def shared(name: str, table: Array) -> Tensor:
+    """A table that several layers add: the file holds it once."""
+    return Tensor(f"{name}.bias", "matrix_f32", table)
 
 
 def distances(tokens: int) -> NDArray[np.int64]:

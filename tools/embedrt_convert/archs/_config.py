@@ -25,9 +25,9 @@ _ACTIVATIONS = {
 }
 
 
-def positive(config: Mapping[str, Any], key: str) -> int:
-    """A whole number above zero that config.json must have. Raises ConversionError."""
-    value = config.get(key)
+def positive(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """A whole number above zero that config.json must have, where there is no default. Raises ConversionError."""
+    value = config.get(key, default)
     if type(value) is not int or value < 1:
         raise ConversionError(f"config.json must have {key}, a whole number above 0; it has {value!r}")
     return value
@@ -66,9 +66,9 @@ def side(config: Mapping[str, Any], key: str) -> int:
     return value
 
 
-def head_columns(config: Mapping[str, Any]) -> int:
-    """The columns of one attention head. Raises ConversionError when they are not a whole number."""
-    hidden, heads = positive(config, "hidden_size"), positive(config, "num_attention_heads")
-    if hidden % heads:
-        raise ConversionError(f"config.json has hidden_size {hidden}, which {heads} attention heads do not divide")
-    return hidden // heads
+def head_columns(config: Mapping[str, Any], hidden: str = "hidden_size", heads: str = "num_attention_heads") -> int:
+    """The columns of one attention head, from those two keys. Raises ConversionError where it is not a whole number."""
+    columns, count = positive(config, hidden), positive(config, heads)
+    if columns % count:
+        raise ConversionError(f"config.json has {hidden} {columns}, which {count} attention heads do not divide")
+    return columns // count

@@ -1,4 +1,4 @@
-"""The halves of a transformer layer that norms before it attends: what all vision transformers are made of."""
+"""The halves of a transformer layer, and its norms: what encoders of images and of texts are made of."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Transformer:
-    """Appends ops on rows of `hidden` columns to a program. A source is a weight's name without its last part."""
+    """Appends ops on rows of `hidden` columns to a program. A source is a weight's name without its last part.
+
+    `rms` norms by the root mean square, without a bias.
+    """
 
     program: Program
     weights: Weights
     hidden: int
     heads: int
     epsilon: float
+    rms: bool = False
 
     @classmethod
     def of(cls, program: Program, weights: Weights, config: Mapping[str, Any], epsilon: float) -> Transformer:
@@ -34,9 +38,11 @@ class Transformer:
         return cls(program, weights, heads * head_columns(config), heads, number(config, "layer_norm_eps", epsilon))
 
     def norm(self, x: int, source: str, name: str) -> int:
-        weight = self.weights.take(f"{source}.weight", self.hidden)
-        bias = self.weights.take(f"{source}.bias", self.hidden)
-        return self.program.op("norm", x, name=name, weight=weight, bias=bias, epsilon=self.epsilon)
+        # TensorFlow's names live on in the oldest checkpoints.
+        weight = self.weights.take(f"{source}.weight", self.hidden, older=f"{source}.gamma")
+        bias = None if self.rms else self.weights.take(f"{source}.bias", self.hidden, older=f"{source}.beta")
+        kind = "rms" if self.rms else "layer"
+        return self.program.op("norm", x, name=name, weight=weight, bias=bias, kind=kind, epsilon=self.epsilon)
 
     def linear(
         self,
@@ -74,10 +80,12 @@ class Transformer:
         scale: str | None = None,
         mask: str = "none",
         rotation: tuple[Tensor, Tensor] | None = None,
+        distances: Tensor | None = None,
     ) -> int:
         """Attention of the rows of x, plus `residual`. `sources` and `biases` are of query, key, value and output.
 
-        `rotation` is (cos, sin), [positions, columns of a head]; `scale` as for `linear`, of the output.
+        `rotation` is (cos, sin), [positions, columns of a head]; `scale` as for `linear`, of the output; `distances`
+        what is added to the scores (`_bias.py`).
         """
         qkv = self.stacked(x, sources=sources[:3], name=f"{name}.qkv", n=self.hidden, biases=biases[:3])
         if rotation is not None:
@@ -89,6 +97,7 @@ class Transformer:
             scale=1 / math.sqrt(self.hidden // self.heads),
             precision="float32",
             mask=mask,
+            bias=distances,
         )
         return self.linear(
             mixed,

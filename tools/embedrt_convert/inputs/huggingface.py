@@ -14,6 +14,9 @@ from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
 
+_DEFAULT_TOKENS = 512
+_ENDLESS = 10**9  # tokenizer_config.json has 10^30 where a tokenizer has no limit
+
 
 def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bool = False) -> Checkpoint:
     """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported.
@@ -35,13 +38,14 @@ def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bo
 def _read_texts(files: Files) -> Checkpoint:
     layout = sentence_transformers.read_layout(files)
     config = files.json(layout.encoder + "config.json")
+    text, notes = _text(files, layout.encoder, config, **sentence_transformers.read_prompts(files))
     return Checkpoint(
         config=config,
         tensors=read_weights(files, layout.encoder.rstrip("/")),
-        text=_text(files, layout.encoder, config, **sentence_transformers.read_prompts(files)),
+        text=text,
         modules=layout.modules,
         licence=read_licence(files),
-        notes=layout.notes,
+        notes=(*layout.notes, *notes),
     )
 
 
@@ -58,7 +62,8 @@ def _read_images(
     text = None
     if "text_config" in config:
         # SigLIP's texts are all of one length, and attend to what they are filled up with.
-        text = _text(files, "", config["text_config"], padded=config["model_type"] == "siglip")
+        text, more = _text(files, "", config["text_config"], padded=config["model_type"] == "siglip")
+        notes += more
     return Checkpoint(
         config=config,
         tensors=tensors,
@@ -71,8 +76,10 @@ def _read_images(
     )
 
 
-def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool = False, **prompts: Any) -> Text:
-    """How the encoder in that folder takes texts; `config` is that of the part which takes them.
+def _text(
+    files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool = False, **prompts: Any
+) -> tuple[Text, tuple[str, ...]]:
+    """How the encoder in that folder takes texts, and notes; `config` is that of the part which takes them.
 
     `padded` fills them up to the limit. `prompts` are fields of `Text`.
     """
@@ -80,17 +87,19 @@ def _text(files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool
     settings = files.json(settings_name) if files.has(settings_name) else {}
     limit, lowercase = sentence_transformers.read_limits(files, encoder)
 
+    notes: tuple[str, ...] = ()
     max_tokens = token_limit(limit, settings, config)
-    if max_tokens < 1:
-        raise ConversionError(
-            f"{files.label} has no length limit above 0: config.json must have max_position_embeddings"
-        )
+    if max_tokens == 0:
+        max_tokens = _DEFAULT_TOKENS
+        notes = (f"nothing in {files.label} says how long a text may be: at most {max_tokens} tokens",)
+    elif max_tokens < 0:
+        raise ConversionError(f"{files.label} has a length limit below 0, {max_tokens}")
     vocabulary = config.get("vocab_size")
     if not isinstance(vocabulary, int):
         raise ConversionError(f"config.json of {files.label} must have vocab_size")
     tokenizer = read_tokenizer(files, encoder, settings, vocabulary, lowercase)
     pad = read_pad(tokenizer, settings, max_tokens) if padded else None
-    return Text(tokenizer=tokenizer, max_tokens=max_tokens, pad=pad, **prompts)
+    return Text(tokenizer=tokenizer, max_tokens=max_tokens, pad=pad, **prompts), notes
 
 
 def token_limit(stated: int | None, settings: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -99,7 +108,7 @@ def token_limit(stated: int | None, settings: Mapping[str, Any], config: Mapping
     0 where none of them says anything.
     """
     limits = [stated if stated is not None else settings.get("model_max_length"), config.get("max_position_embeddings")]
-    return int(min((each for each in limits if isinstance(each, (int, float))), default=0))
+    return int(min((each for each in limits if isinstance(each, (int, float)) and each < _ENDLESS), default=0))
 
 
 def read_licence(files: Files) -> str:

@@ -24,7 +24,6 @@ _IMAGES = (
     *("image_embedding", "image_embeds", "pooler_output", "embedding", "features"),
     *("last_hidden_state", "patch_embeddings", "logits"),
 )
-_ENDLESS = 10**9  # tokenizer_config.json has 10^30 where a tokenizer has no limit
 _IDS = 2**31 - 1
 
 
@@ -96,7 +95,7 @@ def _texts(
     settings = files.json(settings_name) if files.has(settings_name) else {}
     stated, lowercase = sentence_transformers.read_limits(files, prefix)
     limit = tail.max_tokens or huggingface.token_limit(stated, settings, config)
-    if not 0 < limit < _ENDLESS:
+    if limit < 1:
         raise ConversionError(
             f"nothing beside {files.label} says how long a text may be (tokenizer_config.json, config.json): "
             "--max-tokens says it, at most the rows of the graph's position table"
