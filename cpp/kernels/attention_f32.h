@@ -66,28 +66,30 @@ void attention_f32(const AttentionArgs& args) noexcept {
   const AttentionF32Layout at(args.tokens, args.head_dim);
   float* keys = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.keys);
   float* scores = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.scores);
-  const size_t width = args.heads * args.head_dim;
+  const size_t group = args.heads / args.kv_heads, width = args.kv_heads * args.head_dim;
   const F scale = V::set1(args.scale);
-  for (size_t head = 0; head < args.heads; ++head) {
-    const float* q = args.qkv + head * args.head_dim;
-    const float* k = q + width;
+  for (size_t kv = 0; kv < args.kv_heads; ++kv) {
+    const float* k = args.qkv + (args.heads + kv) * args.head_dim;
     const float* v = k + width;
-    const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
     for (size_t j = 0; j < at.key_stride; ++j)
       for (size_t c = 0; c < args.head_dim; ++c)
         keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
-    for (size_t i = 0; i < args.tokens; ++i) {
-      const float* query = q + i * args.qkv_stride;
-      const Keys seen = keys_seen(args, i, 1);
-      for (size_t j = seen.first / 16 * 16; j < seen.last; j += 16) {
-        F s = V::set1(0.0f);
-        for (size_t c = 0; c < args.head_dim; ++c)
-          s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
-        V::store(scores + j, bias ? V::fma(s, scale, V::load(bias + j - i)) : V::mul(s, scale));
+    for (size_t head = kv * group; head < (kv + 1) * group; ++head) {
+      const float* q = args.qkv + head * args.head_dim;
+      const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
+      for (size_t i = 0; i < args.tokens; ++i) {
+        const float* query = q + i * args.qkv_stride;
+        const Keys seen = keys_seen(args, i, 1);
+        for (size_t j = seen.first / 16 * 16; j < seen.last; j += 16) {
+          F s = V::set1(0.0f);
+          for (size_t c = 0; c < args.head_dim; ++c)
+            s = V::fma(V::set1(query[c]), V::load(keys + c * at.key_stride + j), s);
+          V::store(scores + j, bias ? V::fma(s, scale, V::load(bias + j - i)) : V::mul(s, scale));
+        }
+        const float sum = softmax_f32<V>(scores, seen);
+        weigh_values<V>(scores + seen.first, sum, v + seen.first * args.qkv_stride, args.qkv_stride,
+                        seen.last - seen.first, args.head_dim, args.out + i * args.out_stride + head * args.head_dim);
       }
-      const float sum = softmax_f32<V>(scores, seen);
-      weigh_values<V>(scores + seen.first, sum, v + seen.first * args.qkv_stride, args.qkv_stride,
-                      seen.last - seen.first, args.head_dim, args.out + i * args.out_stride + head * args.head_dim);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Attention of one segment with exact integer products (docs/numerics.md, "attention, int8").
 //
-// For each head the keys and the values are quantised and packed once, as a weight of 16-column panels; then tiles of
-// queries run q·kᵀ → softmax numerators of 16 bits as two planes of bytes → p·v, all with the dot kernel of the linear
-// layers.
+// For each head of k and v these are quantised and packed once, as a weight of 16-column panels; then tiles of the
+// queries of each head of q that shares them run q·kᵀ → softmax numerators of 16 bits as two planes of bytes → p·v, all
+// with the dot kernel of the linear layers.
 #pragma once
 
 #include "kernels/attention_keys.h"
@@ -362,17 +362,21 @@ struct AttentionI8 {
   }
 
   void run() const {
-    const size_t width = args.heads * args.head_dim;
+    const size_t group = args.heads / args.kv_heads, width = args.kv_heads * args.head_dim;
     Isa::begin();
-    for (size_t head = 0; head < args.heads; ++head) {
-      const float* q = args.qkv + head * args.head_dim;
-      pack_keys(q + width);
+    for (size_t kv = 0; kv < args.kv_heads; ++kv) {
+      const float* k = args.qkv + (args.heads + kv) * args.head_dim;
+      pack_keys(k);
       const float limit = score_limit();
-      const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
-      pack_values(q + 2 * width);
-      for (size_t i = 0; i < args.tokens; i += rows) {
-        const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
-        queries(q + i * args.qkv_stride, i, count, bias, limit, args.out + i * args.out_stride + head * args.head_dim);
+      pack_values(k + width);
+      for (size_t head = kv * group; head < (kv + 1) * group; ++head) {
+        const float* q = args.qkv + head * args.head_dim;
+        const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;
+        for (size_t i = 0; i < args.tokens; i += rows) {
+          const size_t count = args.tokens - i < rows ? args.tokens - i : rows;
+          queries(q + i * args.qkv_stride, i, count, bias, limit,
+                  args.out + i * args.out_stride + head * args.head_dim);
+        }
       }
     }
     Isa::end();

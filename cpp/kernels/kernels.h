@@ -118,7 +118,8 @@ struct AddArgs {
   size_t out_stride;
 };
 
-// One segment: qkv is [tokens, 3 · heads · head_dim], out [tokens, heads · head_dim].
+// One segment: qkv is [tokens, (heads + 2 · kv_heads) · head_dim], out [tokens, heads · head_dim]. Head h of q sees
+// head h / (heads / kv_heads) of k and v.
 //
 // `bias`, or null, has the first head's bias of (query i, key j) at bias[j − i], the next head's `bias_stride` floats
 // further. Whole vectors are read from any key on: up to fifteen floats past that of the first query and the last key.
@@ -126,7 +127,7 @@ struct AttentionArgs {
   const float* qkv;
   size_t qkv_stride;
   size_t tokens;
-  size_t heads, head_dim;
+  size_t heads, kv_heads, head_dim;
   float scale;
   bool causal = false;  // row i sees the keys 0 … i only
   size_t window = 0;    // row i sees the keys i − window … i + window only; 0: all
@@ -154,16 +155,29 @@ struct NormalizeArgs {
   size_t out_stride;
 };
 
-// q and k, the first two thirds of a row: each head of d columns is turned by the angles of its row, y[c] = x[c] ·
-// cos[c] + x'[c] · sin[c] with x' = (−second half, first half) of the head. The rest, v, is copied.
+// Rows of q, k and v as in AttentionArgs: each head of q and k, of d columns, is turned by the angles of its row, y[c]
+// = x[c] · cos[c] + x'[c] · sin[c] with x' = (−second half, first half) of the head. v is copied.
 struct RopeArgs {
   const float* x;
   size_t x_stride;
   const uint32_t* positions;  // the table's row for each row
-  size_t rows, heads, head_dim;
+  size_t rows, heads, kv_heads, head_dim;
   const float* cos;  // [table rows, table_stride]
   const float* sin;
   size_t table_stride;
+  float* out;
+  size_t out_stride;
+};
+
+// Rows of q, k and v as in AttentionArgs: each head of q and k is normed by itself. v is copied.
+struct HeadNormArgs {
+  const float* x;
+  size_t x_stride;
+  size_t rows, heads, kv_heads, head_dim;
+  const float* query;  // weights, padded to 16
+  const float* key;
+  float epsilon;
+  bool rms;
   float* out;
   size_t out_stride;
 };
@@ -376,6 +390,7 @@ struct Kernels {
   void (*pool)(const PoolArgs&) noexcept;
   void (*normalize)(const NormalizeArgs&) noexcept;
   void (*rope)(const RopeArgs&) noexcept;
+  void (*head_norm)(const HeadNormArgs&) noexcept;
   void (*glu)(const GluArgs&) noexcept;
   void (*attention_pool)(const AttentionPoolArgs&) noexcept;
   size_t (*conv_i8_scratch)(size_t k) noexcept;

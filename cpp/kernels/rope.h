@@ -22,15 +22,15 @@ void rotate_head(const float* x, const float* cos, const float* sin, size_t head
 
 template <class V>
 void rope_rows(const RopeArgs& args) noexcept {
-  const size_t width = args.heads * args.head_dim;
+  const size_t turned = args.heads + args.kv_heads, width = turned * args.head_dim;
   for (size_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
     float* out = args.out + row * args.out_stride;
     const size_t angles = args.positions[row] * args.table_stride;
-    for (size_t head = 0; head < 2 * args.heads; ++head)
+    for (size_t head = 0; head < turned; ++head)
       rotate_head<V>(x + head * args.head_dim, args.cos + angles, args.sin + angles, args.head_dim,
                      out + head * args.head_dim);
-    std::memcpy(out + 2 * width, x + 2 * width, width * sizeof(float));
+    std::memcpy(out + width, x + width, args.kv_heads * args.head_dim * sizeof(float));
   }
 }
 

@@ -14,8 +14,9 @@ inline void each_vector(size_t columns, Body body) {
   if (c < columns) body(c, static_cast<int>(columns - c));
 }
 
-// N rows side by side: the sums of one row would wait for each other.
-template <class V, int N>
+// N rows side by side: the sums of one row would wait for each other. `tight`: what stands past the last column of a
+// row is the next one's, and is not written.
+template <class V, int N, bool tight>
 void norm_some_rows(const NormArgs& args, size_t row) {
   using F = typename V::F;
   const F none = V::set1(0.0f);
@@ -47,21 +48,26 @@ void norm_some_rows(const NormArgs& args, size_t row) {
     const float variance = V::reduce_add(sums[r]) / n;
     inverse[r] = V::div(V::set1(1.0f), V::sqrt(V::set1(variance + args.epsilon)));
   }
-  for (size_t c = 0; c < args.columns; c += 16) {
+  each_vector(args.columns, [&](size_t c, int lanes) {
     const F w = V::load(args.weight + c);
     for (int r = 0; r < N; ++r) {
       const F d = V::mul(V::sub(value(r, c), mean[r]), inverse[r]);
-      V::store(out + static_cast<size_t>(r) * args.out_stride + c,
-               args.bias ? V::fma(d, w, V::load(args.bias + c)) : V::mul(d, w));
+      const F y = args.bias ? V::fma(d, w, V::load(args.bias + c)) : V::mul(d, w);
+      float* to = out + static_cast<size_t>(r) * args.out_stride + c;
+      if (tight && lanes < 16) {
+        V::store_first(to, y, lanes);
+      } else {
+        V::store(to, y);
+      }
     }
-  }
+  });
 }
 
-template <class V>
+template <class V, bool tight = false>
 void norm_rows(const NormArgs& args) noexcept {
   size_t row = 0;
-  for (; row + V::kSideBySide <= args.rows; row += V::kSideBySide) norm_some_rows<V, V::kSideBySide>(args, row);
-  for (; row < args.rows; ++row) norm_some_rows<V, 1>(args, row);
+  for (; row + V::kSideBySide <= args.rows; row += V::kSideBySide) norm_some_rows<V, V::kSideBySide, tight>(args, row);
+  for (; row < args.rows; ++row) norm_some_rows<V, 1, tight>(args, row);
 }
 
 template <class V>

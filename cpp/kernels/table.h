@@ -9,6 +9,7 @@
 #include "kernels/depthwise_f32.h"
 #include "kernels/depthwise_i8.h"
 #include "kernels/glu.h"
+#include "kernels/head_norm.h"
 #include "kernels/linear.h"
 #include "kernels/max_pool.h"
 #include "kernels/pool.h"
@@ -79,6 +80,7 @@ constexpr Kernels make_kernels(const char* name) {
       .pool = pool_segment<V>,
       .normalize = normalize_rows<V>,
       .rope = rope_rows<V>,
+      .head_norm = head_norm_rows<V>,
       .glu = glu_rows<V>,
       .attention_pool = attention_pool<V>,
       .conv_i8_scratch = conv_i8_scratch<Isa>,

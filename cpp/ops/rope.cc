@@ -1,26 +1,24 @@
 // rope: q and k turned by the angles of their position, v as it is.
-#include "ops/check.h"
+#include "ops/heads.h"
 #include "ops/run.h"
 
 namespace embedrt {
 namespace {
 
-enum : size_t { kHeads };
+enum : size_t { kHeads, kKvHeads };
 enum : size_t { kCos, kSin };
 
 constexpr std::string_view kRoles[] = {"cos", "sin"};
-constexpr Attribute kAttributes[] = {{"heads", Attribute::Type::u32, 1}};
+constexpr Attribute kAttributes[] = {
+    {"heads", Attribute::Type::u32, 1}, {"kv_heads", Attribute::Type::u32, 0},  // of k and v; 0: heads
+};
 
 ValueType check(const Instruction& instruction, const ProgramLimits& limits) {
-  const ValueType qkv = require_value(instruction, 0);
-  require(qkv.kind == ValueKind::rows || qkv.kind == ValueKind::grid, "the input has one row for each item");
-  const uint32_t heads = instruction.words[kHeads];
-  require(heads >= 1 && heads <= qkv.columns && qkv.columns % (uint64_t{6} * heads) == 0,
-          std::to_string(qkv.columns) + " columns are not q, k and v of " + std::to_string(heads) +
-              " heads of an even width");
+  const auto columns = static_cast<uint32_t>(require_heads(instruction, kHeads, kKvHeads, 2).columns);
+  const ValueType& qkv = instruction.input_types[0];
   const size_t positions = qkv.image ? qkv.item_rows() : limits.max_tokens;
-  require_tensor(instruction, kCos, Layout::matrix_f32, static_cast<uint32_t>(positions), qkv.columns / 3 / heads);
-  require_tensor(instruction, kSin, Layout::matrix_f32, static_cast<uint32_t>(positions), qkv.columns / 3 / heads);
+  require_tensor(instruction, kCos, Layout::matrix_f32, static_cast<uint32_t>(positions), columns);
+  require_tensor(instruction, kSin, Layout::matrix_f32, static_cast<uint32_t>(positions), columns);
   return qkv;
 }
 
@@ -33,14 +31,16 @@ void run(const RunContext& context, const Instruction& instruction) {
       computed[row] = static_cast<uint32_t>((context.first + row) % type.item_rows());
     positions = computed;
   }
+  const Heads heads = heads_of(instruction, kHeads, kKvHeads);
   const Tensor& cos = *instruction.tensors[kCos];
   context.kernels.rope({
       .x = context.inputs[0].x,
       .x_stride = context.inputs[0].stride,
       .positions = positions,
       .rows = context.rows,
-      .heads = instruction.words[kHeads],
-      .head_dim = cos.columns,
+      .heads = heads.count,
+      .kv_heads = heads.kv,
+      .head_dim = heads.columns,
       .cos = cos.as<float>(),
       .sin = instruction.tensors[kSin]->as<float>(),
       .table_stride = round_up(cos.columns, 16),

@@ -53,7 +53,8 @@ def attention_by_loops(x, heads, scale, causal, window, bias):
 def test_attention(heads, d, precision, tolerance, mask, window, biased):
     x = RNG.normal(size=(ROWS, 3 * heads * d))
     bias = RNG.normal(size=(heads, 2 * LONGEST - 1)).astype(np.float32) * np.float32(2 if biased else 0)
-    attributes = {"heads": heads, "scale": 1 / math.sqrt(d), "precision": precision, "mask": mask, "window": window}
+    attributes = {"heads": heads, "kv_heads": 0, "scale": 1 / math.sqrt(d), "precision": precision}
+    attributes |= {"mask": mask, "window": window}
     y = reference.attention([x], {"bias": bias} if biased else {}, attributes, SEGMENTS)
     expected = attention_by_loops(x, heads, 1 / math.sqrt(d), mask == "causal", window, bias.astype(np.float64))
     np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
@@ -61,7 +62,7 @@ def test_attention(heads, d, precision, tolerance, mask, window, biased):
 
 def test_attention_int8_of_equal_rows_is_their_value():
     x = np.tile(RNG.normal(size=(1, 24)), (ROWS, 1))
-    attributes = {"heads": 2, "scale": 0.5, "precision": "int8", "mask": "none", "window": 0}
+    attributes = {"heads": 2, "kv_heads": 0, "scale": 0.5, "precision": "int8", "mask": "none", "window": 0}
     y = reference.attention([x], {}, attributes, SEGMENTS)
     np.testing.assert_allclose(y, x[:, 16:], atol=np.abs(x).max() / 127)
 

@@ -193,10 +193,17 @@ ProgramMaker every_op(uint32_t width) {
   x = p.linear(Layout::panel_f32, {x}, inner, columns, 0, false);
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Layout layout = precision == 0 ? Layout::panel_i8 : Layout::panel_f32;
-    const uint16_t qkv = p.linear(Layout::panel_i8, {x}, 3 * inner, inner, 0, true);
+    const uint32_t kv_heads = precision, all = precision == 0 ? 3 * inner : 5 * dim;
+    uint16_t qkv = p.linear(Layout::panel_i8, {x}, all, inner, 0, true);
+    if (precision == 1) {
+      const std::vector<uint16_t> weights = {p.tensor(Layout::vector_f32, 1, dim),
+                                             p.tensor(Layout::vector_f32, 1, dim)};
+      qkv = p.instruction("head_norm", {qkv}, weights, {{0, heads[precision]}, {1, kv_heads}, {2, 1}});
+    }
     const uint16_t bias = precision == 0 ? kNone : p.tensor(Layout::matrix_f32, heads[precision], 2 * p.max_tokens - 1);
-    const uint16_t mixed = p.instruction("attention", {qkv}, {bias},
-                                         {{0, heads[precision]}, {1, 0x3e800000}, {2, precision}, {4, 2 * precision}});
+    const uint16_t mixed =
+        p.instruction("attention", {qkv}, {bias},
+                      {{0, heads[precision]}, {1, 0x3e800000}, {2, precision}, {4, 2 * precision}, {5, kv_heads}});
     x = p.norm(p.linear(layout, {mixed, x}, inner, inner, 0, true), inner, precision, precision == 0);
   }
   uint16_t pooled = pool(x, 0);

@@ -122,6 +122,14 @@ Grid ImageMaker::rope(const Grid& x, uint32_t heads) {
   return y;
 }
 
+Grid ImageMaker::head_norm(const Grid& x, uint32_t heads, uint32_t kind) {
+  Grid y = x;
+  const uint32_t dim = x.columns / 3 / heads;
+  y.value =
+      program.instruction("head_norm", {x.value}, {vector(dim, 1.0f), vector(dim, 1.0f)}, {{0, heads}, {2, kind}});
+  return y;
+}
+
 Grid ImageMaker::attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask, uint32_t window,
                            bool bias) {
   Grid y = x;
@@ -208,8 +216,9 @@ ProgramMaker every_image_op(uint32_t columns, uint32_t height, uint32_t width) {
   x = m.place(x, 2, true);
   constexpr uint32_t kHeads = 2, kDim = 6;
   for (uint32_t precision = 0; precision < 2; ++precision) {
-    const Grid qkv = m.rope(m.linear(m.norm(x, precision), 3 * kHeads * kDim, precision == 0, 0), kHeads);
-    const Grid mixed = m.attention(qkv, kHeads, precision, precision, 3 + 9 * precision, precision == 0);
+    const Grid qkv = m.linear(m.norm(x, precision), 3 * kHeads * kDim, precision == 0, 0);
+    const Grid turned = m.rope(m.head_norm(qkv, kHeads, precision), kHeads);
+    const Grid mixed = m.attention(turned, kHeads, precision, precision, 3 + 9 * precision, precision == 0);
     x = m.linear(mixed, columns, precision == 0, 0, &x);
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * 23, precision == 0, 0), 4 - precision), columns, precision == 0, 0,
                  &x);

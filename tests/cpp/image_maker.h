@@ -46,6 +46,7 @@ class ImageMaker {
   Grid gate(const Grid& x, uint16_t factors, uint32_t zero);
   Grid place(const Grid& x, uint32_t prefix, bool position);
   Grid rope(const Grid& x, uint32_t heads);
+  Grid head_norm(const Grid& x, uint32_t heads, uint32_t kind);
   Grid attention(const Grid& x, uint32_t heads, uint32_t precision, uint32_t mask, uint32_t window = 0,
                  bool bias = false);
   Grid glu(const Grid& x, uint32_t activation);

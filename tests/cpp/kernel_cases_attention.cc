@@ -15,13 +15,20 @@ constexpr size_t kPlainScenes = 7;
 
 struct Shape {
   size_t tokens, heads, head_dim;
+  size_t kv_heads = heads;
+  size_t width() const { return (heads + 2 * kv_heads) * head_dim; }
+  std::string words() const {
+    return std::to_string(tokens) + " tokens, " + std::to_string(heads) +
+           (kv_heads == heads ? "" : " by " + std::to_string(kv_heads)) + " heads of " + std::to_string(head_dim);
+  }
 };
 
 void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) {
-  const size_t width = shape.heads * shape.head_dim, middle = shape.tokens / 2;
+  const size_t queries = shape.heads * shape.head_dim, keys = shape.kv_heads * shape.head_dim;
+  const size_t middle = shape.tokens / 2;
   const auto scale_all = [&](float factor) {
     for (size_t j = 0; j < shape.tokens; ++j)
-      for (size_t c = 0; c < 3 * width; ++c) qkv.row(j)[c] *= factor;
+      for (size_t c = 0; c < shape.width(); ++c) qkv.row(j)[c] *= factor;
   };
   switch (scene) {
     case Scene::plain:
@@ -30,8 +37,8 @@ void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) 
       return scale_all(16.0f);
     case Scene::sink:  // every query sees one key far above the rest
       for (size_t j = 0; j < shape.tokens; ++j)
-        for (size_t c = 0; c < width; ++c) qkv.row(j)[c] = 1.0f + 0.125f * qkv.row(j)[c];
-      for (size_t c = 0; c < width; ++c) qkv.row(middle)[width + c] = 6.0f;
+        for (size_t c = 0; c < queries; ++c) qkv.row(j)[c] = 1.0f + 0.125f * qkv.row(j)[c];
+      for (size_t c = 0; c < keys; ++c) qkv.row(middle)[queries + c] = 6.0f;
       return;
     case Scene::extreme:  // scores of millions
       return scale_all(1024.0f);
@@ -47,7 +54,8 @@ void set_scene(Scene scene, const Shape& shape, FloatRows& qkv, Random& random) 
       const float values[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
                               std::numeric_limits<float>::quiet_NaN(), 3e38f};
       const size_t part = static_cast<size_t>(scene) - static_cast<size_t>(Scene::special_query);
-      qkv.row(middle)[part * width + random.below(static_cast<uint32_t>(width))] = values[shape.tokens % 4];
+      const size_t first = part == 0 ? 0 : queries + (part - 1) * keys, count = part == 0 ? queries : keys;
+      qkv.row(middle)[first + random.below(static_cast<uint32_t>(count))] = values[shape.tokens % 4];
       return;
     }
   }
@@ -69,12 +77,11 @@ std::string words(const Sight& sight) {
 }
 
 KernelCase attention_case(bool integer, Shape shape, Scene scene, Sight sight = {}) {
-  const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
-                           std::to_string(shape.head_dim) + ", " + kScenes[static_cast<size_t>(scene)] + words(sight);
+  const std::string what = shape.words() + ", " + kScenes[static_cast<size_t>(scene)] + words(sight);
   return {integer ? "attention_i8" : "attention_f32", what, [=](const Kernels& kernels) {
             Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
-            const size_t width = shape.heads * shape.head_dim;
-            FloatRows qkv(shape.tokens, 3 * width, Filling::plain, random), out(shape.tokens, width);
+            FloatRows qkv(shape.tokens, shape.width(), Filling::plain, random);
+            FloatRows out(shape.tokens, shape.heads * shape.head_dim);
             set_scene(scene, shape, qkv, random);
             const size_t longest = shape.tokens + 3;
             FloatRows bias(shape.heads, 2 * longest - 1,
@@ -86,6 +93,7 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene, Sight sight = 
                 .qkv_stride = qkv.stride(),
                 .tokens = shape.tokens,
                 .heads = shape.heads,
+                .kv_heads = shape.kv_heads,
                 .head_dim = shape.head_dim,
                 .scale = 0.375f,
                 .causal = sight.causal,
@@ -117,8 +125,7 @@ enum class Spoilt { nothing, query, key, value };
 constexpr const char* kSpoilt[] = {"plain", "query is special", "key is special", "value is special"};
 
 KernelCase attention_pool_case(Shape shape, Spoilt spoilt) {
-  const std::string what = std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.heads) + " heads of " +
-                           std::to_string(shape.head_dim) + ", " + kSpoilt[static_cast<size_t>(spoilt)];
+  const std::string what = shape.words() + ", " + kSpoilt[static_cast<size_t>(spoilt)];
   return {"attention_pool", what, [=](const Kernels& kernels) {
             Random random(shape.tokens * 1000003 + shape.heads * 1009 + shape.head_dim);
             const size_t width = shape.heads * shape.head_dim;
@@ -163,14 +170,18 @@ std::vector<KernelCase> attention_cases(Amount amount) {
         cases.push_back(attention_case(integer, {t, 1, d}, Scene::plain));
         if (t <= 65) cases.push_back(attention_case(integer, {t, 3, d}, Scene::plain));
         if (t >= 15) cases.push_back(attention_case(integer, {t, 2, d}, Scene::plain, {.causal = true}));
+        if (t <= 65) cases.push_back(attention_case(integer, {t, 6, d, 2}, Scene::plain));
       }
     for (const size_t t : std::initializer_list<size_t>{1, 2, 3, 4, 17, 66, 67, 68, 69})
       for (size_t scene = 0; scene < std::size(kScenes); ++scene)
         for (const bool causal : {false, true})
-          cases.push_back(attention_case(integer, {t, 2, 12}, static_cast<Scene>(scene), {.causal = causal}));
+          for (const size_t kv_heads : {size_t{2}, size_t{1}})
+            cases.push_back(
+                attention_case(integer, {t, 2, 12, kv_heads}, static_cast<Scene>(scene), {.causal = causal}));
     for (const Sight& sight : sights(full))
       for (const size_t t : tokens) {
         cases.push_back(attention_case(integer, {t, 3, 12}, Scene::plain, sight));
+        cases.push_back(attention_case(integer, {t, 3, 12, 1}, Scene::plain, sight));
         if (sight.bias == Sight::Bias::special)
           cases.push_back(attention_case(integer, {t, 14, 4}, Scene::plain, sight));
         for (size_t scene = 1; scene < std::size(kScenes) && t <= 65; ++scene)

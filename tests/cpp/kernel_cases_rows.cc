@@ -96,12 +96,20 @@ KernelCase lookup_case(size_t rows, size_t columns, bool quantised) {
           }};
 }
 
-KernelCase rope_case(size_t rows, size_t heads, size_t head_dim, Filling filling) {
-  const std::string what = std::to_string(heads) + " heads of " + std::to_string(head_dim);
-  return {"rope", describe(rows, 3 * heads * head_dim, filling, what), [=](const Kernels& kernels) {
+struct Heads {
+  size_t count, kv, columns;
+  size_t width() const { return (count + 2 * kv) * columns; }
+  std::string words() const {
+    return std::to_string(count) + " by " + std::to_string(kv) + " heads of " + std::to_string(columns);
+  }
+};
+
+KernelCase rope_case(size_t rows, const Heads& heads, Filling filling) {
+  return {"rope", describe(rows, heads.width(), filling, heads.words()), [=](const Kernels& kernels) {
             constexpr uint32_t kPositions = 29;
-            Random random(rows * 1009 + heads * 101 + head_dim);
-            FloatRows x(rows, 3 * heads * head_dim, filling, random), out(rows, 3 * heads * head_dim);
+            const size_t head_dim = heads.columns;
+            Random random(rows * 1009 + heads.count * 101 + head_dim);
+            FloatRows x(rows, heads.width(), filling, random), out(rows, heads.width());
             FloatRows cos(kPositions, head_dim, Filling::plain, random);
             FloatRows sin(kPositions, head_dim, Filling::plain, random);
             for (size_t c = 0; c < head_dim; ++c) sin.row(0)[c] = 0.0f;
@@ -112,11 +120,38 @@ KernelCase rope_case(size_t rows, size_t heads, size_t head_dim, Filling filling
                 .x_stride = x.stride(),
                 .positions = positions.data(),
                 .rows = rows,
-                .heads = heads,
+                .heads = heads.count,
+                .kv_heads = heads.kv,
                 .head_dim = head_dim,
                 .cos = cos.row(0),
                 .sin = sin.row(0),
                 .table_stride = cos.stride(),
+                .out = out.row(0),
+                .out_stride = out.stride(),
+            });
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
+KernelCase head_norm_case(size_t rows, const Heads& heads, Filling filling, bool rms) {
+  const std::string what = heads.words() + (rms ? ", rms" : ", layer");
+  return {"head_norm", describe(rows, heads.width(), filling, what), [=](const Kernels& kernels) {
+            Random random(rows * 1009 + heads.count * 101 + heads.columns);
+            FloatRows x(rows, heads.width(), filling, random), out(rows, heads.width());
+            FloatRows query(1, heads.columns, Filling::plain, random), key(1, heads.columns, Filling::plain, random);
+            kernels.head_norm({
+                .x = x.row(0),
+                .x_stride = x.stride(),
+                .rows = rows,
+                .heads = heads.count,
+                .kv_heads = heads.kv,
+                .head_dim = heads.columns,
+                .query = query.row(0),
+                .key = key.row(0),
+                .epsilon = 1e-6f,
+                .rms = rms,
                 .out = out.row(0),
                 .out_stride = out.stride(),
             });
@@ -173,11 +208,14 @@ std::vector<KernelCase> row_cases(Amount amount) {
         for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
           cases.push_back(glu_case(rows, columns, activation, filling));
     }
-  for (const size_t head_dim : std::initializer_list<size_t>{2, 4, 6, 10, 16, 30, 32, 34, 62, 64, 66, 96, 128})
-    for (const size_t heads : {size_t{1}, size_t{3}})
+  for (const size_t head_dim : std::initializer_list<size_t>{1, 2, 4, 6, 10, 16, 17, 30, 32, 34, 62, 64, 66, 96, 128})
+    for (const auto& [heads, kv] : std::initializer_list<std::pair<size_t, size_t>>{{1, 1}, {3, 3}, {3, 1}, {8, 2}})
       for (const size_t rows : {size_t{1}, size_t{30}})
-        for (const Filling filling : {Filling::plain, Filling::special})
-          cases.push_back(rope_case(rows, heads, head_dim, filling));
+        for (const Filling filling : {Filling::plain, Filling::special}) {
+          const Heads shape{heads, kv, head_dim};
+          if (head_dim % 2 == 0) cases.push_back(rope_case(rows, shape, filling));
+          for (const bool rms : {false, true}) cases.push_back(head_norm_case(rows, shape, filling, rms));
+        }
   // With special rows, the first `tokens` flavours: which of them spoils a column is then visible one by one.
   for (const size_t tokens : std::initializer_list<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 64, 65, 300})
     for (const size_t columns : std::initializer_list<size_t>{1, 15, 16, 17, 100})

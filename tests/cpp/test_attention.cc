@@ -23,6 +23,7 @@ std::vector<float> attention(const std::string& isa, const Shape& shape, FloatRo
                         .qkv_stride = qkv.stride(),
                         .tokens = shape.tokens,
                         .heads = shape.heads,
+                        .kv_heads = shape.heads,
                         .head_dim = shape.head_dim,
                         .scale = scale,
                         .out = out.row(0),

@@ -94,7 +94,7 @@ TEST(program_attributes_may_be_missing_and_in_any_order) {
   }
   const Program program = load(maker);
   CHECK(program.instructions[kPositionLookup].words == (std::vector<uint32_t>{1, 0}));
-  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0, 0, 0}));
+  CHECK(program.instructions[kAttention].words == (std::vector<uint32_t>{2, 0x3e800000, 0, 0, 0, 0}));
 }
 
 TEST(program_header) {
@@ -211,6 +211,14 @@ TEST(program_ops_check) {
   refused("instruction 4 (linear): input_bits", [](Maker m) { m.instructions[kQkv].words[2] = 16; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 0; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 5; });
+  refused("instruction 5 (attention): kv_heads is 3, which does not divide 2 heads",
+          [](Maker m) { m.instructions[kAttention].words[5] = 3; });
+  refused("instruction 5 (attention): 48 columns are not q of 4294967295 and k and v of 4294967295 heads",
+          [](Maker m) { m.instructions[kAttention].words[0] = m.instructions[kAttention].words[5] = ~0u; });
+  refused("instruction 5 (attention): 48 columns are not q of 3 and k and v of 1 heads", [](Maker m) {
+    m.instructions[kAttention].words[0] = 3;
+    m.instructions[kAttention].words[5] = 1;
+  });
   refused("instruction 5 (attention): mask is 2, the choices are none|causal",
           [](Maker m) { m.instructions[kAttention].words[3] = 2; });
   refused("instruction 5 (attention): bias has the wrong layout",

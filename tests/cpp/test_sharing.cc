@@ -25,15 +25,17 @@ namespace {
 constexpr uint32_t kMostTokens = 400;
 using Lengths = std::vector<int64_t>;
 
-// Wide enough that a single token is worth sharing: 3.9 million weights. Twelve heads of 48 columns.
-std::shared_ptr<const MappedFile> encoder(Layout weights, uint32_t precision) {
+// Wide enough that a single token is worth sharing: 3.9 million weights. Twelve heads of 48 columns, k and v of as many
+// or fewer.
+std::shared_ptr<const MappedFile> encoder(Layout weights, uint32_t precision, uint32_t kv_heads = 12) {
   constexpr uint32_t kWidth = 576, kInner = 2304 - 16;  // panels that no number of threads below divides
   ProgramMaker p(50, kMostTokens);
   uint16_t x =
       p.instruction("add", {p.lookup(Layout::table_i8, kWidth, 0), p.lookup(Layout::matrix_f32, kWidth, 1)}, {});
   x = p.norm(x, kWidth, 0, true);
-  const uint16_t qkv = p.linear(weights, {x}, 3 * kWidth, kWidth, 0, true);
-  const uint16_t mixed = p.instruction("attention", {qkv}, {}, {{0, 12}, {1, 0x3e000000}, {2, precision}});
+  const uint16_t qkv = p.linear(weights, {x}, kWidth + 2 * kv_heads * 48, kWidth, 0, true);
+  const uint16_t mixed =
+      p.instruction("attention", {qkv}, {}, {{0, 12}, {1, 0x3e000000}, {2, precision}, {5, kv_heads}});
   x = p.norm(p.linear(weights, {mixed, x}, kWidth, kWidth, 0, true), kWidth, 0, true);
   const uint16_t inner = p.linear(weights, {x}, kInner, kWidth, 2, true);
   x = p.norm(p.linear(weights, {inner, x}, kWidth, kInner, 0, false), kWidth, 0, true);
@@ -68,8 +70,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 const std::vector<Lengths> kCalls = {{1},  {9},   {kMostTokens}, {256}, {170},           {113},    {65}, {64},
                                      {33}, {130}, {140, 3, 150}, {0},   {9, 9, 9, 0, 2}, {60, 60}, {16}};
 
-void compare(Layout weights, uint32_t precision) {
-  const auto file = encoder(weights, precision);
+void compare(Layout weights, uint32_t precision, uint32_t kv_heads = 12) {
+  const auto file = encoder(weights, precision, kv_heads);
   const Model alone(file, 1);
   std::vector<std::vector<float>> expected;
   for (const Lengths& lengths : kCalls) expected.push_back(run(alone, lengths));
@@ -86,6 +88,14 @@ TEST(sharing_does_not_change_bits) {
   compare(Layout::panel_i8, 0);   // attention computes q, k and v itself
   compare(Layout::panel_f32, 1);  // and here it reads them
   compare(Layout::panel_f32, 0);
+}
+
+// Eight threads share four groups of three heads, and one of twelve.
+TEST(sharing_grouped_heads_does_not_change_bits) {
+  for (const uint32_t kv_heads : {4u, 1u}) {
+    compare(Layout::panel_i8, 0, kv_heads);
+    compare(Layout::panel_f32, 1, kv_heads);
+  }
 }
 
 TEST(sharing_by_several_callers_at_once) {

@@ -109,6 +109,7 @@ class Generator {
       case 0: {
         const uint32_t heads = below(3) + 1, dim = chance(3) ? 16 : 2 * (below(9) + 1);
         Grid qkv = maker_.linear(x_, 3 * heads * dim, chance(2), 0);
+        if (chance(3)) qkv = maker_.head_norm(qkv, heads, below(2));
         if (chance(2)) qkv = maker_.rope(qkv, heads);
         x_ = maker_.attention(qkv, heads, below(2), below(2), chance(3) ? below(40) : 0, chance(3));
         break;

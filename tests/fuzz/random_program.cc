@@ -41,17 +41,28 @@ class Generator {
     return program_.lookup(index == 1 || chance(2) ? Layout::matrix_f32 : Layout::table_i8, columns, index);
   }
 
+  uint16_t vector(uint32_t columns) { return program_.tensor(Layout::vector_f32, 1, columns); }
+  uint16_t table(uint32_t rows, uint32_t columns) { return program_.tensor(Layout::matrix_f32, rows, columns); }
   Layout panel() { return chance(3) ? Layout::panel_f32 : Layout::panel_i8; }
 
   void attention() {
-    const uint32_t heads = below(4) + 1, dim = chance(4) ? width() : below(9) + 1;
-    const uint16_t qkv = program_.linear(panel(), {x_}, 3 * heads * dim, columns_, 0, chance(2));
+    const uint32_t group = chance(2) ? 1 : below(3) + 1, kv = below(3) + 1, heads = group * kv;
+    const uint32_t dim = chance(4) ? width() : below(9) + 1, kv_heads = group == 1 && chance(2) ? 0 : kv;
+    uint16_t qkv = program_.linear(panel(), {x_}, (heads + 2 * kv) * dim, columns_, 0, chance(2));
+    if (chance(3)) {
+      const std::vector<uint16_t> weights = {vector(dim), vector(dim)};
+      qkv = program_.instruction("head_norm", {qkv}, weights, {{0, heads}, {1, kv_heads}, {2, below(2)}});
+    }
+    if (dim % 2 == 0 && chance(3)) {
+      const std::vector<uint16_t> angles = {table(program_.max_tokens, dim), table(program_.max_tokens, dim)};
+      qkv = program_.instruction("rope", {qkv}, angles, {{0, heads}, {1, kv_heads}});
+    }
     const uint32_t scale = chance(2) ? 0x3f800000 : 0x3e000000 + (below(64) << 20);
     std::vector<uint16_t> bias;
-    if (chance(3)) bias = {program_.tensor(Layout::matrix_f32, heads, 2 * program_.max_tokens - 1)};
+    if (chance(3)) bias = {table(heads, 2 * program_.max_tokens - 1)};
     const uint32_t window = chance(3) ? below(40) : 0;
     x_ = program_.instruction("attention", {qkv}, bias,
-                              {{0, heads}, {1, scale}, {2, below(2)}, {3, below(2)}, {4, window}});
+                              {{0, heads}, {1, scale}, {2, below(2)}, {3, below(2)}, {4, window}, {5, kv_heads}});
     columns_ = heads * dim;
   }
 

@@ -39,10 +39,15 @@ def op_programs() -> dict[str, RowsProgram]:
                     name = f"attention {precision} {mask} {window} {table is not None}"
                     operands = {"heads": 3, "scale": scale, "precision": precision, "mask": mask, "window": window}
                     program(name, 90, "attention", bias=table, **operands)
+                    program(f"{name} grouped", 50, "attention", kv_heads=1, bias=table, **operands)
     for kind in ("layer", "rms"):
         program(f"norm {kind}", 50, "norm", weight=bias, bias=bias, kind=kind)
+        weights = {"query": bias[:10], "key": bias[10:20]}
+        program(f"head_norm {kind}", 50, "head_norm", heads=3, kv_heads=1, kind=kind, **weights)
     for kind in ("mean", "first", "last", "max", "sum", "weighted_mean", "mean_sqrt"):
         program(f"pool {kind}", 50, "pool", kind=kind)
+    angles = normal(rng(5), max(LENGTHS), 10)
+    program("rope grouped", 50, "rope", heads=3, kv_heads=1, cos=np.cos(angles), sin=np.sin(angles))
     program("normalize", 50, "normalize")
     return made
 

@@ -165,27 +165,31 @@ def test_linear_float32(activation: str, k: int, n: int, residual: bool) -> None
     check(case.core(), expected, bound)
 
 
-@pytest.mark.parametrize(("heads", "head_dim"), [(1, 1), (3, 10), (2, 16), (1, 64)])
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(1, 1, 1), (3, 0, 10), (2, 2, 16), (1, 0, 64), (6, 2, 10)])
 @pytest.mark.parametrize("sharpness", [1.0, 6.0])
 @pytest.mark.parametrize(("mask", "window"), [("none", 0), ("none", 6), ("causal", 0), ("causal", 6)])
 @pytest.mark.parametrize("biased", [False, True])
 def test_attention_float32(
-    heads: int, head_dim: int, sharpness: float, mask: str, window: int, *, biased: bool
+    heads: int, kv_heads: int, head_dim: int, sharpness: float, mask: str, window: int, *, biased: bool
 ) -> None:
-    width, scale = heads * head_dim, np.float32(1 / math.sqrt(head_dim))
-    x = normal(rng(heads, head_dim), ROWS, 3 * width)
-    x[:, : 2 * width] *= np.float32(sharpness)
+    width, kv, scale = heads * head_dim, kv_heads or heads, np.float32(1 / math.sqrt(head_dim))
+    x = normal(rng(heads, head_dim), ROWS, width + 2 * kv * head_dim)
+    x[:, : width + kv * head_dim] *= np.float32(sharpness)
     case = RowsProgram(x, lengths=LENGTHS)
     bias = normal(rng(heads, 1), heads, 2 * max(LENGTHS) - 1, scale=2) if biased else None
     operands = {"heads": heads, "scale": float(scale), "precision": "float32", "mask": mask, "window": window}
-    case.op("attention", bias=bias, **operands)
+    case.op("attention", bias=bias, kv_heads=kv_heads, **operands)
 
     expected, bound = np.zeros((2, ROWS, width))
     for part in PARTS:
         tokens = part.stop - part.start
         for head in range(heads if tokens else 0):
             columns = slice(head * head_dim, (head + 1) * head_dim)
-            q, k, v = (x[part, at * width : (at + 1) * width][:, columns].astype(np.float64) for at in range(3))
+            shared = head // (heads // kv)
+            q, k, v = (
+                x[part, at * head_dim : (at + 1) * head_dim].astype(np.float64)
+                for at in (head, heads + shared, heads + kv + shared)
+            )
             scores = q @ k.T * scale
             distance = np.arange(tokens) - np.arange(tokens)[:, None]
             if bias is not None:
@@ -208,4 +212,6 @@ def test_attention_float32(
 def test_every_op_is_tested_here_or_beside() -> None:
     """A new op wants its own numeric test; this list is where one notices."""
     of_images = {each.op for make in MADE.values() for each in make("int8").instructions}  # test_image_programs.py
-    assert set(reference.OPS) == {"lookup", "add", "norm", "linear", "attention", "pool", "normalize"} | of_images
+    of_texts = {"lookup", "add", "norm", "linear", "attention", "pool", "normalize"}
+    beside = {"head_norm"}  # test_head_ops.py
+    assert set(reference.OPS) == of_texts | beside | of_images

@@ -167,32 +167,44 @@ def test_lookup_of_int8_is_one_rounding(columns: int) -> None:
 
 
 def attention_case(
-    lengths: tuple[int, ...], heads: int, head_dim: int, sharpness: float = 1.0, **operands: object
+    lengths: tuple[int, ...], heads: int, kv_heads: int, head_dim: int, sharpness: float = 1.0, **operands: object
 ) -> RowsProgram:
-    rows, width = sum(lengths), heads * head_dim
-    x = normal(rng(heads, head_dim, rows), rows, 3 * width)
-    x[:, : 2 * width] *= np.float32(sharpness)
-    x[:, width : 2 * width] += 5  # keys with a mean, which softmax does not see
+    rows, queries, keys = sum(lengths), heads * head_dim, kv_heads * head_dim
+    x = normal(rng(heads, head_dim, rows), rows, queries + 2 * keys)
+    x[:, : queries + keys] *= np.float32(sharpness)
+    x[:, queries : queries + keys] += 5  # keys with a mean, which softmax does not see
     case = RowsProgram(x, lengths=lengths)
-    case.op("attention", heads=heads, scale=1 / math.sqrt(head_dim), precision="int8", **operands)
+    scale = 1 / math.sqrt(head_dim)
+    case.op("attention", heads=heads, kv_heads=kv_heads, scale=scale, precision="int8", **operands)
     return case
 
 
-@pytest.mark.parametrize(("heads", "head_dim"), [(1, 4), (3, 10), (2, 16), (1, 64), (2, 80)])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_dim"), [(1, 1, 4), (3, 3, 10), (2, 2, 16), (1, 1, 64), (2, 2, 80), (6, 2, 10)]
+)
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("lengths", [LENGTHS, (130,), (1, 300)])
 @pytest.mark.parametrize(("mask", "window"), [("none", 0), ("none", 20), ("causal", 20)])
 @pytest.mark.parametrize("biased", [False, True])
 def test_attention_int8_against_the_reference(
-    heads: int, head_dim: int, sharpness: float, lengths: tuple[int, ...], mask: str, window: int, *, biased: bool
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    sharpness: float,
+    lengths: tuple[int, ...],
+    mask: str,
+    window: int,
+    *,
+    biased: bool,
 ) -> None:
     """Where an entry rounds to the other side: one of v moves its column by a quantum and less; one of q or k moves a
     score by δ, then p by less than δ · p(1 - p), and the output by δ / 2 of v. Elsewhere the rounding of p remains.
     """
     bias = normal(rng(heads), heads, 2 * max(lengths) - 1, scale=2) if biased else None
-    case = attention_case(lengths, heads, head_dim, sharpness, mask=mask, window=window, bias=bias)
-    x, width = case.program.instructions[0].tensors["table"].data, heads * head_dim
-    q, k, v = (np.abs(x[:, part * width : (part + 1) * width] - (5 if part == 1 else 0)).max() for part in range(3))
+    case = attention_case(lengths, heads, kv_heads, head_dim, sharpness, mask=mask, window=window, bias=bias)
+    x = case.program.instructions[0].tensors["table"].data
+    parts = np.split(x, [heads * head_dim, (heads + kv_heads) * head_dim], axis=1)
+    q, k, v = (np.abs(part - mean).max() for part, mean in zip(parts, (0, 5, 0), strict=True))
     delta = q * k / 127 / math.sqrt(head_dim)
     error = np.abs(case.core() - case.reference())
     assert error.max() <= v * (1 / 127 + delta / 2)

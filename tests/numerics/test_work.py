@@ -49,6 +49,14 @@ def test_work_within_a_window(mask: str, window: int, seen: int) -> None:
     assert core_model(made).work(3, "token_embeddings") == 3 * 2 * 3 * WIDTH
 
 
+def test_work_of_grouped_queries() -> None:
+    """Each head of q works, whoever else sees its keys."""
+    made = Program(vocabulary=10, max_tokens=LONGEST)
+    x = made.op("lookup", IDS, name="words", table=normal(rng(3), 10, WIDTH + 2 * WIDTH // 4))
+    made.outputs = {"token_embeddings": made.op("attention", x, heads=4, kv_heads=1)}
+    assert core_model(made).work(7, "token_embeddings") == 7 * 2 * 7 * WIDTH
+
+
 def test_a_layer_after_the_pooling_works_once() -> None:
     hidden, inner, out = 32, 48, 20
     model = core_model(encoder("int8", hidden=hidden, heads=2, inner=inner))

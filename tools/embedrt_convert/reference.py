@@ -100,11 +100,13 @@ def add(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segm
 
 
 def norm(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
-    d = inputs[0]
+    return _normed(inputs[0], attributes) * _f64(tensors["weight"]) + _bias(tensors)
+
+
+def _normed(d: Values, attributes: Attributes) -> Values:
     if attributes["kind"] == "layer":
-        d = d - d.mean(axis=1, keepdims=True)
-    r = 1 / np.sqrt((d * d).mean(axis=1, keepdims=True) + attributes["epsilon"])
-    result: Values = d * r * _f64(tensors["weight"]) + _bias(tensors)
+        d = d - d.mean(axis=-1, keepdims=True)
+    result: Values = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + attributes["epsilon"])
     return result
 
 
@@ -135,18 +137,29 @@ def quantise_rows(x: Values) -> tuple[Values, Values, Values]:
 
 
 def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
-    heads, scale = attributes["heads"], attributes["scale"]
     one = {"int8": _attention_int8, "float32": _attention_float}[attributes["precision"]]
-    rows, columns = inputs[0].shape
-    out = np.empty((rows, columns // 3))
-    # [rows, 3 · heads · d] -> [q, k, v][heads][rows, d]
-    parts = inputs[0].reshape(rows, 3, heads, columns // (3 * heads)).transpose(1, 2, 0, 3)
+    # [rows, heads, d] -> [heads, rows, d], with each head's own copy of k and v
+    q, k, v = (part.transpose(1, 0, 2) for part in _heads(inputs[0], attributes))
+    k, v = (part.repeat(len(q) // len(k), axis=0) for part in (k, v))
+    out = np.empty(q.shape)
     for segment in segments.slices():
         if segment.stop > segment.start:
-            q, k, v = parts[:, :, segment]
-            bias = _position_bias(q.shape[1], tensors, attributes)
-            out[segment] = one(q, k, v, scale, bias).transpose(1, 0, 2).reshape(-1, columns // 3)
-    return out
+            bias = _position_bias(segment.stop - segment.start, tensors, attributes)
+            out[:, segment] = one(q[:, segment], k[:, segment], v[:, segment], attributes["scale"], bias)
+    return out.transpose(1, 0, 2).reshape(len(inputs[0]), -1)
+
+
+def _heads(qkv: Values, attributes: Attributes) -> tuple[Values, Values, Values]:
+    """(q [rows, heads, d], k and v [rows, kv_heads, d]) of what stands side by side."""
+    heads = attributes["heads"]
+    kv = attributes["kv_heads"] or heads
+    every = qkv.reshape(len(qkv), heads + 2 * kv, -1)
+    return every[:, :heads], every[:, heads : heads + kv], every[:, heads + kv :]
+
+
+def _side_by_side(q: Values, k: Values, v: Values) -> Values:
+    joined: Values = np.concatenate([q, k, v], axis=1)
+    return joined.reshape(len(q), -1)
 
 
 def _position_bias(rows: int, tensors: Tensors, attributes: Attributes) -> Values:
@@ -202,13 +215,21 @@ def pool(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Seg
 
 
 def rope(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
-    rows, columns = inputs[0].shape
-    q_and_k, v = np.split(inputs[0], [columns // 3 * 2], axis=1)
-    heads = q_and_k.reshape(rows, 2 * attributes["heads"], -1)
-    first, second = np.split(heads, 2, axis=2)
     cos, sin = (_f64(tensors[role][segments.positions()])[:, None] for role in ("cos", "sin"))
-    turned = heads * cos + np.concatenate([-second, first], axis=2) * sin
-    return np.concatenate([turned.reshape(rows, -1), v], axis=1)
+
+    def turned(heads: Values) -> Values:
+        first, second = np.split(heads, 2, axis=2)
+        result: Values = heads * cos + np.concatenate([-second, first], axis=2) * sin
+        return result
+
+    q, k, v = _heads(inputs[0], attributes)
+    return _side_by_side(turned(q), turned(k), v)
+
+
+def head_norm(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
+    q, k, v = _heads(inputs[0], attributes)
+    q, k = _normed(q, attributes) * _f64(tensors["query"]), _normed(k, attributes) * _f64(tensors["key"])
+    return _side_by_side(q, k, v)
 
 
 def glu(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
@@ -248,6 +269,7 @@ OPS: dict[str, Callable[[Inputs, Tensors, Attributes, Segments], Values]] = {
     "pool": pool,
     "normalize": normalize,
     "rope": rope,
+    "head_norm": head_norm,
     "glu": glu,
     **reference_image.OPS,
 }
