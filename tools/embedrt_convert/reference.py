@@ -146,7 +146,8 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
         if segment.stop > segment.start:
             bias = _position_bias(segment.stop - segment.start, tensors, attributes)
             out[:, segment] = one(q[:, segment], k[:, segment], v[:, segment], attributes["scale"], bias)
-    return out.transpose(1, 0, 2).reshape(len(inputs[0]), -1)
+    result: Values = out.transpose(1, 0, 2).reshape(len(inputs[0]), -1)
+    return result
 
 
 def _heads(qkv: Values, attributes: Attributes) -> tuple[Values, Values, Values]:
