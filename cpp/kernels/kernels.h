@@ -22,8 +22,11 @@ enum class Activation : uint32_t {
   relu6,
   hard_swish,
   hard_sigmoid,
-  quick_gelu
+  quick_gelu,
+  log1p_relu
 };
+constexpr uint32_t kActivations = static_cast<uint32_t>(Activation::log1p_relu) + 1;
+
 // The widest attention head.
 constexpr size_t kMostHeadDim = 512;
 
@@ -185,6 +188,15 @@ struct HeadNormArgs {
 // out[r, c] = act(x[r, c]) · x[r, columns + c].
 struct GluArgs {
   const float* x;  // rows of 2 · columns
+  size_t x_stride;
+  size_t rows, columns;
+  Activation activation;
+  float* out;
+  size_t out_stride;
+};
+
+struct ActivateArgs {
+  const float* x;
   size_t x_stride;
   size_t rows, columns;
   Activation activation;
@@ -392,6 +404,7 @@ struct Kernels {
   void (*rope)(const RopeArgs&) noexcept;
   void (*head_norm)(const HeadNormArgs&) noexcept;
   void (*glu)(const GluArgs&) noexcept;
+  void (*activate)(const ActivateArgs&) noexcept;
   void (*attention_pool)(const AttentionPoolArgs&) noexcept;
   size_t (*conv_i8_scratch)(size_t k) noexcept;
   void (*conv_i8)(const ConvI8Args&) noexcept;

@@ -1,5 +1,5 @@
-// exp, the normal distribution's Φ, tanh: polynomials in fused multiply-add, one source for every instruction set. And
-// the activations made of them.
+// exp, the normal distribution's Φ, tanh, log: polynomials in fused multiply-add, one source for every instruction set.
+// And the activations made of them.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -107,6 +107,32 @@ struct Math {
   static F hard_swish(F x) { return V::mul(x, hard_sigmoid(x)); }
   static F quick_gelu(F x) { return V::div(x, V::add(V::set1(1.0f), exp(V::mul(x, V::set1(-1.702f))))); }
 
+  // log(1 + y) with y = relu(x), which counts as 2^126 above that. 1 + y = 2^k · (1 + f) with 1 + f in [√½, √2], k from
+  // the bits of the rounded sum; f = y · 2^-k + (2^-k − 1) is y itself for k = 0, so that small values keep their bits.
+  // log(1 + f) = f + f² · Q(f), Q of degree 7 fitted to minimise the largest relative error of the result (Lawson's
+  // iteration; 3.0e-8); ln2 in two parts. A value that is not finite gives NaN, but −∞ what relu makes of it.
+  static F log1p_relu(F x) {
+    const F given = relu(x);
+    const F y = V::min(V::set1(0x1p126f), given);
+    constexpr int32_t kRootHalf = 0x3f3504f3, kOne = 0x3f800000;
+    const I biased = V::template shift_right<23>(
+        V::add_int(V::float_bits(V::add(V::set1(1.0f), y)), V::set1_int(kOne - kRootHalf)));  // k + 127
+    const F k = V::to_float(V::add_int(biased, V::set1_int(-127)));
+    const F scale = V::bits_to_float(V::template shift_left<23>(V::sub_int(V::set1_int(254), biased)));  // 2^-k
+    const F f = V::fma(y, scale, V::sub(scale, V::set1(1.0f)));
+    F q = V::set1(0x1.54104p-4f);
+    q = V::fma(q, f, V::set1(-0x1.22a0ccp-3f));
+    q = V::fma(q, f, V::set1(0x1.34339ap-3f));
+    q = V::fma(q, f, V::set1(-0x1.540b3ep-3f));
+    q = V::fma(q, f, V::set1(0x1.9895bap-3f));
+    q = V::fma(q, f, V::set1(-0x1.fffb7p-3f));
+    q = V::fma(q, f, V::set1(0x1.5557c4p-2f));
+    q = V::fma(q, f, V::set1(-0x1.00001p-1f));
+    const F low = V::fma(k, V::set1(-2.12194440e-4f), V::mul(V::mul(f, f), q));
+    const F log = V::fma(k, V::set1(0.693359375f), V::add(f, low));
+    return V::fma(given, V::set1(0.0f), log);
+  }
+
   template <Activation activation>
   [[gnu::always_inline]] static F activate(F x) {
     if constexpr (activation == Activation::relu) return relu(x);
@@ -119,6 +145,7 @@ struct Math {
     if constexpr (activation == Activation::hard_swish) return hard_swish(x);
     if constexpr (activation == Activation::hard_sigmoid) return hard_sigmoid(x);
     if constexpr (activation == Activation::quick_gelu) return quick_gelu(x);
+    if constexpr (activation == Activation::log1p_relu) return log1p_relu(x);
     return x;
   }
 };
@@ -149,6 +176,8 @@ void with_activation(Activation activation, Body body) {
       return body.template operator()<Activation::hard_sigmoid>();
     case Activation::quick_gelu:
       return body.template operator()<Activation::quick_gelu>();
+    case Activation::log1p_relu:
+      return body.template operator()<Activation::log1p_relu>();
   }
 }
 

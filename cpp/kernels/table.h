@@ -1,6 +1,7 @@
 // The table of one instruction set, from its `Isa`.
 #pragma once
 
+#include "kernels/activate.h"
 #include "kernels/attention_f32.h"
 #include "kernels/attention_i8.h"
 #include "kernels/attention_pool.h"
@@ -82,6 +83,7 @@ constexpr Kernels make_kernels(const char* name) {
       .rope = rope_rows<V>,
       .head_norm = head_norm_rows<V>,
       .glu = glu_rows<V>,
+      .activate = activate_rows<V>,
       .attention_pool = attention_pool<V>,
       .conv_i8_scratch = conv_i8_scratch<Isa>,
       .conv_i8 = conv_i8<Isa>,

@@ -80,6 +80,13 @@ struct Wide {
   static I add_int(I a, I b) {
     return make_int([&](int i) { return V::add_int(a.v[i], b.v[i]); });
   }
+  static I sub_int(I a, I b) {
+    return make_int([&](int i) { return V::sub_int(a.v[i], b.v[i]); });
+  }
+  template <int bits>
+  static I shift_right(I a) {
+    return make_int([&](int i) { return V::template shift_right<bits>(a.v[i]); });
+  }
   template <int bits>
   static I shift_left(I a) {
     return make_int([&](int i) { return V::template shift_left<bits>(a.v[i]); });

@@ -5,6 +5,7 @@
 #include "base/thread_pool.h"
 #include "ops/heads.h"
 #include "ops/linear.h"
+#include "ops/tiles.h"
 
 namespace embedrt {
 namespace {
@@ -27,11 +28,6 @@ constexpr Attribute kAttributes[] = {
 Heads heads_of(const Instruction& instruction) {
   return heads_of(instruction, kHeads, kKvHeads);
 }
-
-constexpr size_t kTileBytes = size_t{128} << 10;
-
-// Items are taken together up to so many rows, so that their q, k and v of a head stay in the second-level cache.
-constexpr size_t kTileRows = 256;
 
 size_t tile_rows(size_t rows, size_t longest) {
   return std::max(std::min(rows, kTileRows), longest);
@@ -125,21 +121,6 @@ size_t scratch(const Kernels& kernels, const Instruction& instruction, const Ins
          kernel(longest, heads_of(instruction).columns, instruction.words[kWindow]);
 }
 
-// Items from and to, half open.
-struct Items {
-  size_t first, last;
-};
-
-// The items in groups of at most kTileRows rows; a longer one is a group of its own.
-std::vector<Items> group_items(std::span<const size_t> starts) {
-  std::vector<Items> groups;
-  for (size_t item = 0; item + 1 < starts.size(); ++item) {
-    if (groups.empty() || starts[item + 1] - starts[groups.back().first] > kTileRows) groups.push_back({item, item});
-    groups.back().last = item + 1;
-  }
-  return groups;
-}
-
 // Some heads of some items. qkv has these heads alone; its rows and those of out are those of the items.
 void run_heads(const RunContext& context, const Instruction& instruction, Items items, const View& qkv,
                const HeadsRange& heads, std::byte* scratch, float* out) {
@@ -172,14 +153,6 @@ void run_heads(const RunContext& context, const Instruction& instruction, Items 
   }
 }
 
-// The quantised rows from `first` on.
-View rows_from(View view, size_t first) {
-  view.q.data += first * view.q.stride;
-  view.q.scale += first;
-  view.q.offset += first;
-  return view;
-}
-
 void run(const RunContext& context, const Instruction& instruction) {
   const Heads heads = heads_of(instruction);
   const View& input = context.inputs[0];
@@ -187,8 +160,7 @@ void run(const RunContext& context, const Instruction& instruction) {
     return run_heads(context, instruction, {0, context.items}, input, {0, heads.count, 0, heads.kv}, context.scratch,
                      context.output.x);
   const std::vector<Items> groups = group_items(context.starts);
-  size_t most = 1;
-  for (const Items& group : groups) most = std::max(most, context.starts[group.last] - context.starts[group.first]);
+  const size_t most = most_rows(groups, context.starts);
   const HeadsTiles layout(instruction, most, context.threads);
   const auto run_tile = [&](Items items, const HeadsRange& range, std::byte* scratch) {
     const size_t first = context.starts[items.first], rows = context.starts[items.last] - first;
@@ -203,10 +175,8 @@ void run(const RunContext& context, const Instruction& instruction) {
     for (const auto& [head, count] : parts) {
       const size_t column = head * heads.columns, width = count * heads.columns;
       if (context.producer) {
-        LinearI8Args args = linear_i8_columns(*context.producer, rows_from(input, first), rows, column, width);
-        args.out = to;
-        args.out_stride = tile.stride;
-        context.kernels.linear_i8(args);
+        run_linear_columns(context.kernels, *context.producer, rows_from(input, first), rows, column, width, to,
+                           tile.stride);
       } else {
         for (size_t row = 0; row < rows; ++row)
           std::memcpy(to + row * tile.stride, input.x + (first + row) * input.stride + column, width * sizeof(float));

@@ -10,7 +10,7 @@ namespace embedrt {
 
 // The attribute `activation`, in the order of the kernels' enum.
 constexpr std::string_view kActivationNames =
-    "none|relu|gelu|gelu_tanh|silu|tanh|sigmoid|relu6|hard_swish|hard_sigmoid|quick_gelu";
+    "none|relu|gelu|gelu_tanh|silu|tanh|sigmoid|relu6|hard_swish|hard_sigmoid|quick_gelu|log1p_relu";
 
 inline void require(bool condition, const std::string& otherwise) {
   if (!condition) throw FormatError(otherwise);

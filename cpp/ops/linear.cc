@@ -16,6 +16,9 @@ enum : size_t { kActivation, kInputScale, kInputBits, kStaticScale, kStaticZero 
 enum : size_t { kWeight, kScale, kColumnSums, kBias };
 enum : uint32_t { kRow, kSegment, kStatic };
 
+// So that 255 · 127 · K stays below 2^31.
+constexpr uint32_t kMostTerms = 65536;
+
 constexpr std::string_view kRoles[] = {"weight", "scale", "column_sums", "bias"};
 constexpr Attribute kAttributes[] = {
     {"activation", Attribute::Type::choice, 0, kActivationNames},
@@ -36,6 +39,8 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   require(weight->layout == Layout::panel_i8 || weight->layout == Layout::panel_f32, "weight has the wrong layout");
   require(weight->columns == x.columns, "weight " + shape(weight->rows, weight->columns) +
                                             " does not fit an input of " + std::to_string(x.columns) + " columns");
+  require(x.columns <= kMostTerms,
+          "dots of " + std::to_string(x.columns) + " products, at most " + std::to_string(kMostTerms));
   if (quantised(instruction)) {
     require_tensor(instruction, kScale, Layout::vector_f32, 1, weight->rows);
     require_tensor(instruction, kColumnSums, Layout::vector_i32, 1, weight->rows);
@@ -130,12 +135,27 @@ void run(const RunContext& context, const Instruction& instruction) {
 
 }  // namespace
 
-bool is_linear_i8(const Instruction& instruction) {
-  return instruction.op == &linear_op && quantised(instruction) && instruction.inputs.size() == 1;
+bool is_plain_linear(const Instruction& instruction) {
+  return instruction.op == &linear_op && instruction.inputs.size() == 1;
 }
 
-LinearI8Args linear_i8_columns(const Instruction& instruction, const View& x, size_t rows, size_t first, size_t count) {
-  return columns(i8_args(instruction, x, rows), first, count);
+bool is_linear_i8(const Instruction& instruction) {
+  return is_plain_linear(instruction) && quantised(instruction);
+}
+
+void run_linear_columns(const Kernels& kernels, const Instruction& instruction, const View& x, size_t rows,
+                        size_t first, size_t count, float* out, size_t out_stride) {
+  const auto call = [&](auto kernel, auto args) {
+    args = columns(args, first, count);
+    args.out = out;
+    args.out_stride = out_stride;
+    kernel(args);
+  };
+  if (quantised(instruction)) {
+    call(kernels.linear_i8, i8_args(instruction, x, rows));
+  } else {
+    call(kernels.linear_f32, f32_args(instruction, x, rows));
+  }
 }
 
 extern const Op linear_op = {

@@ -1,6 +1,8 @@
 // pool: the rows of a text or image → one row.
+#include "base/thread_pool.h"
 #include "ops/check.h"
-#include "ops/run.h"
+#include "ops/linear.h"
+#include "ops/tiles.h"
 
 namespace embedrt {
 namespace {
@@ -33,7 +35,7 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   return {.kind = ValueKind::segments, .columns = x.columns, .image = x.image};
 }
 
-void run(const RunContext& context, const Instruction& instruction) {
+void run_whole(const RunContext& context, const Instruction& instruction) {
   const ValueType& type = instruction.input_types[0];
   const View& x = context.inputs[0];
   for (size_t item = 0; item + 1 < context.starts.size(); ++item) {
@@ -63,6 +65,56 @@ void run(const RunContext& context, const Instruction& instruction) {
   }
 }
 
+// A max is taken of columns one by one, so those of a linear need not all be there: a vocabulary's logits are a hundred
+// times as wide as the rows that they are made of.
+bool absorbs(const Instruction& instruction, const Instruction& producer) {
+  return static_cast<PoolKind>(instruction.words[kKind]) == PoolKind::max && !instruction.type.image &&
+         is_plain_linear(producer);
+}
+
+// Columns of a tile of `rows` rows: as many as stay in the second-level cache, in as many tiles for each thread.
+size_t tile_columns(size_t columns, size_t rows, unsigned threads) {
+  const size_t most = std::max<size_t>(kTileBytes / (rows * sizeof(float)) / 16, 1) * 16;
+  const size_t tiles = round_up((columns + most - 1) / most, threads);
+  return round_up((columns + tiles - 1) / tiles, 16);
+}
+
+size_t scratch(const Kernels&, const Instruction&, const Instruction* producer, size_t, size_t longest) {
+  if (!producer) return 0;
+  // Fewer rows may mean more columns; a vector is the most that float_stride adds.
+  const size_t most = std::max(kTileRows, longest), vector = 16 * sizeof(float);
+  return std::max(kTileBytes, most * vector) + most * vector;
+}
+
+void run(const RunContext& context, const Instruction& instruction) {
+  if (!context.producer) return run_whole(context, instruction);
+  const std::vector<Items> groups = group_items(context.starts);
+  const size_t columns = instruction.type.columns;
+  const size_t width = tile_columns(columns, most_rows(groups, context.starts), context.threads);
+  const size_t stride = float_stride(width);
+  const auto run_tile = [&](Items items, size_t column, size_t count, float* tile) {
+    const size_t begin = context.starts[items.first], rows = context.starts[items.last] - begin;
+    run_linear_columns(context.kernels, *context.producer, rows_from(context.inputs[0], begin), rows, column, count,
+                       tile, stride);
+    for (size_t item = items.first; item < items.last; ++item) {
+      context.kernels.pool({
+          .x = tile + (context.starts[item] - begin) * stride,
+          .x_stride = stride,
+          .tokens = context.starts[item + 1] - context.starts[item],
+          .columns = count,
+          .kind = static_cast<PoolKind>(instruction.words[kKind]),
+          .out = context.output.x + item * context.output.stride + column,
+      });
+    }
+  };
+  // All items with one tile's weights, which then stay in the cache.
+  parallel_for(context.threads, (columns + width - 1) / width, [&](size_t i, unsigned worker) {
+    const size_t column = i * width, count = std::min(width, columns - column);
+    auto* tile = reinterpret_cast<float*>(context.scratch + worker * context.scratch_stride);
+    for (const Items& group : groups) run_tile(group, column, count, tile);
+  });
+}
+
 }  // namespace
 
 extern const Op pool_op = {
@@ -73,6 +125,8 @@ extern const Op pool_op = {
     .tensor_roles = kRoles,
     .attributes = kAttributes,
     .check = check,
+    .absorbs = absorbs,
+    .scratch = scratch,
     .run = run,
 };
 

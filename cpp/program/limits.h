@@ -15,7 +15,7 @@ constexpr uint32_t kMaxOutputs = 16;
 constexpr uint32_t kMaxVocabulary = 1u << 24;
 constexpr uint32_t kMaxTokens = 1u << 20;
 constexpr uint32_t kMaxImageExtent = 4096;       // lines, and pixels of a line
-constexpr uint32_t kMaxColumns = 65536;          // of a value; so 255 · 128 · K < 2^31
+constexpr uint32_t kMaxColumns = 1u << 18;       // of a value: a vocabulary's logits
 constexpr uint32_t kMaxTensorExtent = 1u << 28;  // rows or columns: a vector has a float for each row of a table
 
 // Multiply-adds for one token in a segment of the program's longest length, over all instructions: about 70 G.

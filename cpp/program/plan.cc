@@ -151,7 +151,7 @@ void Plan::choose_block() {
 bool Plan::worth_sharing(size_t n, size_t longest) const {
   double sum = 0.0;
   for (const Step& step : steps_) {
-    const ValueType& type = step.instruction->type;
+    const ValueType& type = (step.producer ? step.producer : step.instruction)->type;
     if (type.kind != ValueKind::segments) sum += step.nanoseconds(type.rows(n), longest);
   }
   return sum >= kLeastBlock;

@@ -54,7 +54,8 @@ uint64_t work_per_token(const Program& program);
 uint64_t work_per_image(const Program& program);
 
 // Bytes of the values that are alive at one time (read by a later instruction, or an output), at most, for a block of
-// `tokens` tokens, and of one image or several that have `image_rows` rows together.
+// `tokens` tokens, and of one image or several that have `image_rows` rows together. A value whose only reader absorbs
+// it takes none.
 uint64_t value_bytes(const Program& program, uint64_t tokens, uint64_t image_rows);
 
 }  // namespace embedrt

@@ -149,21 +149,43 @@ void verify_output(const Output& output, const Program& program) {
   if (std::any_of(program.outputs.begin(), program.outputs.end(), same)) fail("the name is there twice");
 }
 
-// For each value, the last instruction that reads it; the number of instructions for an output; 0 when nothing reads
-// it.
-std::vector<size_t> last_reads(const Program& program) {
-  std::vector<size_t> last(program.instructions.size() + 1, 0);
+// How the instructions and outputs use each value.
+struct Use {
+  size_t last_read = 0;   // by this instruction; their number for an output; 0 when nothing reads it
+  bool absorbed = false;  // its reader computes it piece by piece, whichever output is asked for
+};
+
+std::vector<Use> uses(const Program& program) {
+  std::vector<Use> found(program.instructions.size() + 1);
+  std::vector<size_t> readers(found.size(), 0);
   for (size_t i = 0; i < program.instructions.size(); ++i) {
-    for (const uint16_t input : program.instructions[i].inputs) last[input] = i;
+    for (const uint16_t input : program.instructions[i].inputs) {
+      found[input].last_read = i;
+      ++readers[input];
+    }
   }
-  for (const Output& output : program.outputs) last[output.value] = program.instructions.size();
-  return last;
+  for (const Output& output : program.outputs) {
+    found[output.value].last_read = program.instructions.size();
+    ++readers[output.value];
+  }
+  // A reader of an absorbed value reads what that is made of.
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    const Instruction& reader = program.instructions[i];
+    const uint16_t input = reader.inputs[0];
+    if (input == 0 || readers[input] != 1) continue;
+    const Instruction& producer = program.instructions[input - 1];
+    found[input].absorbed = reader.op->absorbs(reader, producer);
+    if (!found[input].absorbed) continue;
+    for (const uint16_t source : producer.inputs) found[source].last_read = std::max(found[source].last_read, i);
+  }
+  return found;
 }
 
 void verify_costs(const Program& program) {
-  const std::vector<size_t> last = last_reads(program);
+  const std::vector<Use> used = uses(program);
   for (size_t i = 0; i < program.instructions.size(); ++i) {
-    if (last[i + 1] == 0) fail(label("instruction", i, program.instructions[i].op->name) + ": nothing reads its value");
+    if (used[i + 1].last_read == 0)
+      fail(label("instruction", i, program.instructions[i].op->name) + ": nothing reads its value");
   }
   if (work_per_token(program) > kMaxWorkPerToken) {
     fail("more than " + std::to_string(kMaxWorkPerToken) + " multiply-adds for one token");
@@ -207,20 +229,22 @@ uint64_t work_per_image(const Program& program) {
 }
 
 uint64_t value_bytes(const Program& program, uint64_t tokens, uint64_t image_rows) {
-  const std::vector<size_t> last = last_reads(program);
-  // A value of segments has at most as many rows as there are tokens. Columns are padded to whole vectors. No product
-  // reaches 2^44, and no sum 2^56.
+  const std::vector<Use> used = uses(program);
+  // Columns are padded to whole vectors. No product reaches 2^46, and no sum 2^58.
   const auto bytes = [&](size_t value) {
     const ValueType type = program.type(value);
+    if (used[value].absorbed) return uint64_t{0};
     const uint64_t row = type.element == Element::uint8 ? uint64_t{(type.columns + 63) / 64} * 64
                                                         : uint64_t{(type.columns + 15) / 16} * 16 * sizeof(float);
-    return row * (type.image ? std::max<uint64_t>(type.item_rows(), image_rows) : tokens);
+    if (type.image) return row * std::max<uint64_t>(type.item_rows(), image_rows);
+    // Texts that share a block have at least a token each.
+    return row * (type.kind == ValueKind::segments ? std::min<uint64_t>(tokens, kMaxSharedRows) : tokens);
   };
   std::vector<uint64_t> ending(program.instructions.size() + 1, 0);  // bytes that are last read by each instruction
   uint64_t alive = 0, most = 0;
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     alive += bytes(i + 1);
-    ending[last[i + 1]] += bytes(i + 1);
+    ending[used[i + 1].last_read] += bytes(i + 1);
     most = std::max(most, alive);
     alive -= ending[i];
   }

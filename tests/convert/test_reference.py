@@ -164,6 +164,7 @@ def test_activations():
         "hard_swish": [v * min(max(v + 3, 0), 6) / 6 for v in x],
         "hard_sigmoid": [min(max(v + 3, 0), 6) / 6 for v in x],
         "quick_gelu": [v / (1 + math.exp(-1.702 * v)) for v in x],
+        "log1p_relu": [math.log1p(max(v, 0)) for v in x],
     }
     for name, function in reference.ACTIVATIONS.items():
         np.testing.assert_allclose(function(x), expected[name], rtol=0, atol=4e-15, err_msg=name)

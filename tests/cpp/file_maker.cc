@@ -208,6 +208,8 @@ ProgramMaker every_op(uint32_t width) {
   }
   uint16_t pooled = pool(x, 0);
   for (uint32_t kind = 1; kind < 7; ++kind) pooled = add(pooled, pool(x, kind));
+  pooled = add(pooled, pool(p.linear(Layout::panel_i8, {x}, inner, inner, 0, true), 3));  // which absorbs it
+  pooled = p.instruction("activate", {pooled}, {}, {{0, 11}});
   pooled = p.norm(p.linear(Layout::panel_i8, {pooled}, width + 1, inner, 5, true), width + 1, 0, true);
   const uint16_t tokens = p.instruction("normalize", {x}, {});
   p.outputs = {{"token_embeddings", tokens}, {"sentence_embedding", p.instruction("normalize", {pooled}, {})}};

@@ -223,6 +223,7 @@ ProgramMaker every_image_op(uint32_t columns, uint32_t height, uint32_t width) {
     x = m.linear(m.glu(m.linear(m.norm(x, 1), 2 * 23, precision == 0, 0), 4 - precision), columns, precision == 0, 0,
                  &x);
   }
+  x.value = m.program.instruction("activate", {x.value}, {}, {{0, 11}});
   const uint16_t seen = m.attention_pool(m.linear(m.norm(x, 0), 2 * kHeads * kDim, true, 0), kHeads);
   const uint16_t means = m.pool(m.place(narrow, 3, false), 0, 3);
   m.program.outputs = {{"image_embedding", m.program.instruction("normalize", {seen}, {})},

@@ -26,7 +26,7 @@ enum class Amount { quick, full };
 std::vector<KernelCase> product_cases(Amount amount);    // dot, quantize, linear_i8, linear_f32
 std::vector<KernelCase> conv_cases(Amount amount);       // conv_i8, conv_f32
 std::vector<KernelCase> image_cases(Amount amount);      // depthwise, max_pool, quantize_static, gate, pool_u8
-std::vector<KernelCase> row_cases(Amount amount);        // norm, lookup, add, normalize, pool, rope, head_norm, glu
+std::vector<KernelCase> row_cases(Amount amount);        // norm, lookup, add, normalize, pool, rope, head_norm, glu …
 std::vector<KernelCase> attention_cases(Amount amount);  // attention_i8, attention_f32, attention_pool
 std::vector<KernelCase> all_cases(Amount amount);
 

@@ -286,7 +286,7 @@ std::vector<KernelCase> conv_cases(Amount amount) {
 
   for (const bool bytes : {true, false})
     for (const Residual residual : {Residual::none, Residual::floats, Residual::bytes})
-      for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
+      for (uint32_t activation = 0; activation < kActivations; ++activation)
         for (const bool output_scale : {false, true})
           for (const Filling filling : {Filling::plain, Filling::special}) {
             if (output_scale && !bytes) continue;

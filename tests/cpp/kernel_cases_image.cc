@@ -305,7 +305,7 @@ std::vector<KernelCase> image_cases(Amount amount) {
         }
       });
   const Window window = window_of(7, 9, 3, 1, {1, 1, 1, 1});
-  for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
+  for (uint32_t activation = 0; activation < kActivations; ++activation)
     for (const Filling filling : {Filling::plain, Filling::special})
       for (const size_t c : {size_t{20}, size_t{81}})
         for (const bool integer : {true, false}) {

@@ -214,7 +214,7 @@ std::vector<KernelCase> product_cases(Amount amount) {
   for (const size_t r : {size_t{8}, size_t{9}, size_t{13}, size_t{64}, size_t{65}, size_t{130}})
     for (const size_t k : {size_t{32}, size_t{255}, size_t{257}, size_t{513}})
       for (const size_t n : {size_t{16}, size_t{97}, size_t{200}}) cases.push_back(dot_case(r, k, n, Bytes::random));
-  for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
+  for (uint32_t activation = 0; activation < kActivations; ++activation)
     for (const bool bias : {false, true})
       for (const bool residual : {false, true})
         for (const Filling filling : {Filling::plain, Filling::special}) {

@@ -174,6 +174,19 @@ KernelCase glu_case(size_t rows, size_t columns, uint32_t activation, Filling fi
           }};
 }
 
+KernelCase activate_case(size_t rows, size_t columns, uint32_t activation, Filling filling) {
+  return {"activate", describe(rows, columns, filling, "activation " + std::to_string(activation)),
+          [=](const Kernels& kernels) {
+            Random random(rows * 1009 + columns);
+            FloatRows x(rows, columns, filling, random), out(rows, columns);
+            kernels.activate(
+                {x.row(0), x.stride(), rows, columns, static_cast<Activation>(activation), out.row(0), out.stride()});
+            std::vector<uint8_t> result;
+            out.collect(result, "output");
+            return result;
+          }};
+}
+
 KernelCase pool_case(size_t tokens, size_t columns, PoolKind kind, Filling filling) {
   return {"pool", describe(tokens, columns, filling, kPools[static_cast<size_t>(kind)]), [=](const Kernels& kernels) {
             Random random(tokens * 1009 + columns);
@@ -205,8 +218,8 @@ std::vector<KernelCase> row_cases(Amount amount) {
       }
       for (const bool quantised : {false, true}) cases.push_back(lookup_case(rows, columns, quantised));
       for (const Filling filling : {Filling::plain, Filling::special})
-        for (uint32_t activation = 0; activation <= static_cast<uint32_t>(Activation::quick_gelu); ++activation)
-          cases.push_back(glu_case(rows, columns, activation, filling));
+        for (uint32_t activation = 0; activation < kActivations; ++activation)
+          for (const auto& each : {glu_case, activate_case}) cases.push_back(each(rows, columns, activation, filling));
     }
   for (const size_t head_dim : std::initializer_list<size_t>{1, 2, 4, 6, 10, 16, 17, 30, 32, 34, 62, 64, 66, 96, 128})
     for (const auto& [heads, kv] : std::initializer_list<std::pair<size_t, size_t>>{{1, 1}, {3, 3}, {3, 1}, {8, 2}})

@@ -1,4 +1,5 @@
-// Attention that computes its q, k and v itself, some heads at a time, against attention that finds them in memory.
+// Attention that computes its q, k and v itself, some heads at a time, against attention that finds them in memory; and
+// likewise max pooling of the columns of a linear layer.
 #include <algorithm>
 #include <cstring>
 
@@ -51,6 +52,18 @@ const Step* attention_step(const Plan& plan) {
   return nullptr;
 }
 
+// The maximum of a linear layer of `columns`; with `twice`, the sum of two, so that its value has two readers.
+ProgramMaker pool_program(Layout weights, uint32_t columns, bool twice) {
+  ProgramMaker p(40, kLongest);
+  constexpr uint32_t kWidth = 20;
+  const uint16_t y = p.linear(weights, {p.lookup(Layout::matrix_f32, kWidth, 0)}, columns, kWidth, 1, true);
+  const auto pool = [&] { return p.instruction("pool", {y}, {}, {{0, 3}}); };
+  uint16_t out = pool();
+  if (twice) out = p.instruction("add", {out, pool()}, {});
+  p.outputs = {{"sentence_embedding", out}};
+  return p;
+}
+
 std::vector<float> run(const Model& model, const std::vector<uint32_t>& lengths, size_t width) {
   Random random(lengths.size());
   std::vector<int32_t> ids;
@@ -59,8 +72,10 @@ std::vector<float> run(const Model& model, const std::vector<uint32_t>& lengths,
     for (uint32_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random.below(40)));
     offsets.push_back(static_cast<int64_t>(ids.size()));
   }
-  std::vector<float> out(ids.size() * width);
-  model.run(ids, offsets, "token_embeddings", out.data(), [] { return false; });
+  const std::string& output = model.program().outputs[0].name;
+  const bool rows = model.output_type(output).kind == ValueKind::rows;
+  std::vector<float> out((rows ? ids.size() : lengths.size()) * width);
+  model.run(ids, offsets, output, out.data(), [] { return false; });
   return out;
 }
 
@@ -160,6 +175,82 @@ TEST(absorb_of_a_long_text_never_holds_its_qkv) {
     // One head's k and v and the q that share them, each row padded by less than 32 floats.
     CHECK(tile <= kTokens * ((heads.count / heads.kv + 2) * heads.dim + 32) * sizeof(float) + 64);
   }
+}
+
+TEST(absorb_when_only_a_maximum_is_taken) {
+  const auto absorbed = [](const ProgramMaker& maker) {
+    const Program program = load_program(maker.section(), maker.bulk);
+    const Plan plan(program, program.outputs[0].value);
+    constexpr uint16_t kProduct = 2;
+    return std::none_of(plan.buffers().begin(), plan.buffers().end(),
+                        [](const Buffer& buffer) { return buffer.value == kProduct; });
+  };
+  for (const Layout weights : {Layout::panel_i8, Layout::panel_f32}) {
+    CHECK(absorbed(pool_program(weights, 100, false)));
+    CHECK(!absorbed(pool_program(weights, 100, true)));
+    ProgramMaker mean = pool_program(weights, 100, false);
+    mean.instructions.back().words[0] = 0;
+    CHECK(!absorbed(mean));
+  }
+}
+
+// Columns that no tile of a block divides, on threads that share them; texts without tokens.
+TEST(absorb_of_columns_does_not_change_a_bit) {
+  const std::vector<std::vector<uint32_t>> calls = {{kLongest}, {256}, {1}, {0}, {3, 0, 64, 1, 17, 0, 90, 133, 16, 0}};
+  for (const std::string& isa : available_isas())
+    for (const Layout weights : {Layout::panel_i8, Layout::panel_f32})
+      for (const uint32_t columns : {1u, 16u, 250u, 3000u}) {
+        const auto model = [&](bool twice, unsigned threads) {
+          const auto program = pool_program(weights, columns, twice);
+          return std::make_unique<Model>(MappedFile::copy(make_file(program)), threads, *kernels_of(isa));
+        };
+        const auto plain = model(true, 1);
+        for (const unsigned threads : {1u, 3u}) {
+          const auto absorbing = model(false, threads);
+          for (const auto& lengths : calls) {
+            auto found = run(*absorbing, lengths, columns);
+            const auto expected = run(*plain, lengths, columns);
+            for (float& x : found) x += x;
+            check(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0, "other bits", __FILE__,
+                  __LINE__, isa + ", " + std::to_string(columns) + " columns");
+          }
+        }
+      }
+}
+
+TEST(absorb_of_columns_stays_in_its_scratch) {
+  constexpr size_t kRows = 400, kColumns = 20, kOut = 3000;
+  const Kernels& kernels = *kernels_of(available_isas().front());
+  const ModelFile file(MappedFile::copy(make_file(pool_program(Layout::panel_f32, kOut, false))));
+  const Program program = load_program(file);
+  const Plan plan(program, program.outputs[0].value);
+  const Step& step = plan.steps().back();
+  Random random(1);
+  FloatRows x(kRows, kColumns, Filling::plain, random);
+  View input;
+  input.x = x.row(0);
+  input.stride = x.stride();
+  for (size_t rows = 1; rows <= kRows; rows += rows < 80 ? 7 : 29) {
+    FloatRows out(2, kOut);
+    View output;
+    output.x = out.row(0);
+    output.stride = out.stride();
+    const size_t starts[] = {0, rows / 3, rows};
+    Guarded<std::byte> scratch(step.instruction->op->scratch(kernels, *step.instruction, step.producer, kRows, kRows));
+    step.instruction->op->run({.kernels = kernels,
+                               .rows = 2,
+                               .starts = starts,
+                               .inputs = {&input, 1},
+                               .producer = step.producer,
+                               .output = output,
+                               .scratch = scratch.data()},
+                              *step.instruction);
+    scratch.expect_guards("scratch");
+    std::vector<uint8_t> result;
+    out.collect(result, "output");
+  }
+  // A long text's logits of 30,522 columns would be 1 GB.
+  CHECK(step.instruction->op->scratch(kernels, *step.instruction, step.producer, 8192, 8192) <= 1 << 20);
 }
 
 }  // namespace embedrt::test

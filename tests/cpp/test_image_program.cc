@@ -97,7 +97,7 @@ void refuses_finishes(const Tried& tried, size_t output_scale) {
     last.words[kOutput] = 1;
     return last;
   };
-  tried.refused_word("activation is 11, the choices are none|relu|", kActivation, 11);
+  tried.refused_word("activation is 12, the choices are none|relu|", kActivation, 12);
   tried.refused_word("output is 2, the choices are float32|uint8", kOutput, 2);
   tried.refused_word("output_zero is 256, expected a byte", kOutputZero, 256);
   tried.refused_word("output_zero has no meaning for floats", kOutputZero, 1);
@@ -310,7 +310,7 @@ TEST(image_program_rows_of_grids) {
 
   const Tried glu(false, [](M m) { m.linear(m.x, 21, false, 0), m.glu(m.x, 4); });
   glu.refused_input("21 columns have no halves", 0, 2);
-  glu.refused_word("activation is 11, the choices are", 0, 11);
+  glu.refused_word("activation is 12, the choices are", 0, 12);
 
   const Tried seen(false, [](M m) { m.attention_pool(m.x, 2); });
   seen.refused_word("20 columns are not k and v of 0 heads", 0, 0);
@@ -418,7 +418,7 @@ TEST(image_program_memory) {
   CHECK(value_bytes(load(wide(128)), 0, 0) == kMaxArenaBytes);
   CHECK_THROWS(FormatError, "values of more than 8589934592 bytes for 1152 tokens or one image", load(wide(129)));
 
-  // Small images share a block: 1,152 rows of 65,536 columns are 288 MiB.
+  // Small images share a block: 1,152 rows of 262,144 columns are 1,152 MiB.
   const auto together = [](size_t alive) {
     ImageMaker m(1, 1);
     Grid sum = m.conv(m.pixels(), kMaxColumns, {}, {});
@@ -428,6 +428,6 @@ TEST(image_program_memory) {
     m.program.outputs = {{"patch_embeddings", sum.value}};
     return m.program;
   };
-  CHECK(value_bytes(load(together(28)), 0, kMaxSharedRows) == uint64_t{28} * 288 << 20);
-  CHECK_THROWS(FormatError, "values of more than 8589934592 bytes", load(together(29)));
+  CHECK(value_bytes(load(together(7)), 0, kMaxSharedRows) == uint64_t{7} * 1152 << 20);
+  CHECK_THROWS(FormatError, "values of more than 8589934592 bytes", load(together(8)));
 }

@@ -202,6 +202,18 @@ TEST(math_quick_gelu) {
   CHECK(std::fabs(one(quick_gelu, -100.0f)) < 1e-35f && std::isnan(one(quick_gelu, kNan)));
 }
 
+// The polynomial is off by 3.0e-8, and the sums of its last two steps are rounded.
+TEST(math_log1p_relu) {
+  const Function log1p_relu = Math<ScalarVec>::log1p_relu;
+  const auto exact = [](double x) { return std::log1p(x); };
+  check_bound("log1p_relu", worst(log1p_relu, exact, Measure::value, -0.0f, 0x1p126f), 1.5e-7);
+  for (const float x : {0.0f, -0.0f, -1e-30f, -2.5f, -kInfinity}) CHECK(same(one(log1p_relu, x), 0.0f));
+  CHECK(same(one(log1p_relu, 0x1p-149f), 0x1p-149f) && same(one(log1p_relu, 0x1p-60f), 0x1p-60f));
+  CHECK(one(log1p_relu, 0x1.fffffep127f) == one(log1p_relu, 0x1p126f));
+  CHECK(std::isnan(one(log1p_relu, kInfinity)) && std::isnan(one(log1p_relu, kNan)) &&
+        std::isnan(one(log1p_relu, -kNan)));
+}
+
 // Where the compiler has the instruction this compares it with itself; the x86-64 baseline has none.
 TEST(math_fused_multiply_add) {
   Random random(1);

@@ -193,8 +193,8 @@ TEST(program_instructions) {
   refused("instruction 3 (norm): 1 tensors, the op takes 2", [](Maker m) { m.instructions[kNorm].tensors.pop_back(); });
   refused("instruction 2 (add): 3 inputs", [](Maker m) { m.instructions[kAdd].inputs.push_back(1); });
   refused("instruction 2 (add): 1 inputs", [](Maker m) { m.instructions[kAdd].inputs.pop_back(); });
-  refused("instruction 4 (linear): activation is 11, the choices are none|relu",
-          [](Maker m) { m.instructions[kQkv].words[0] = 11; });
+  refused("instruction 4 (linear): activation is 12, the choices are none|relu",
+          [](Maker m) { m.instructions[kQkv].words[0] = 12; });
   refused("instruction 3 (norm): epsilon is not finite", [](Maker m) { m.instructions[kNorm].words[1] = 0x7fc00000; });
   refused("instruction 3 (norm): epsilon is not finite", [](Maker m) { m.instructions[kNorm].words[1] = 0xff800000; });
 }
@@ -271,4 +271,30 @@ TEST(program_memory) {
   CHECK_THROWS(FormatError, "values of more than 8589934592 bytes for 1048576 tokens", load(wide));
   wide.max_tokens = 690000;
   CHECK(value_bytes(load(wide), wide.max_tokens, 0) == uint64_t{3} * 1024 * 4 * 690000);
+
+  // A vocabulary's logits that are only pooled never lie in memory; the pooled rows are those of a block's texts.
+  const auto logits = [](uint32_t tokens, bool all) {
+    ProgramMaker p(50, tokens);
+    const uint16_t x = p.lookup(Layout::matrix_f32, 16, 0);
+    const uint16_t y = p.linear(Layout::panel_i8, {x}, kMaxColumns, 16, 0, false);
+    p.outputs = {{"sentence_embedding", p.instruction("pool", {y}, {}, {{0, 3}})}};
+    if (all) p.outputs.emplace_back("token_embeddings", y);
+    return p;
+  };
+  CHECK(value_bytes(load(logits(8192, false)), 8192, 0) == (uint64_t{8192} * 16 + uint64_t{1152} * kMaxColumns) * 4);
+  CHECK_THROWS(FormatError, "values of more than 8589934592 bytes for 8192 tokens", load(logits(8192, true)));
+}
+
+TEST(program_columns) {
+  const auto program = [](uint32_t columns, bool product) {
+    ProgramMaker p(50, 24);
+    uint16_t x = p.linear(Layout::panel_i8, {p.lookup(Layout::matrix_f32, 4, 0)}, columns, 4, 0, false);
+    if (product) x = p.linear(Layout::panel_i8, {x}, 4, columns, 0, false);
+    p.outputs = {{"token_embeddings", x}};
+    return p;
+  };
+  CHECK(load(program(kMaxColumns, false)).instructions.back().type.columns == 262144);
+  CHECK_THROWS(FormatError, "defines 262145 columns, allowed are 1 to 262144", load(program(262145, false)));
+  CHECK(load(program(65536, true)).instructions.size() == 3);
+  CHECK_THROWS(FormatError, "dots of 65537 products, at most 65536", load(program(65537, true)));
 }

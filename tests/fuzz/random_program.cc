@@ -7,6 +7,8 @@ namespace {
 
 using test::ProgramMaker;
 
+constexpr uint32_t kMax = 3;  // of the kinds of pool
+
 class Generator {
  public:
   explicit Generator(std::minstd_rand& random)
@@ -20,7 +22,13 @@ class Generator {
       program_.outputs.emplace_back("token_embeddings", x_);
       if (chance(2)) return std::move(program_);
     }
-    x_ = program_.instruction("pool", {x_}, {}, {{0, below(7)}});
+    const uint32_t kind = chance(3) ? kMax : below(7);
+    if (kind == kMax && chance(2)) {  // which absorbs it
+      const uint32_t n = width();
+      x_ = program_.linear(panel(), {x_}, n, columns_, below(12), chance(2));
+      columns_ = n;
+    }
+    x_ = program_.instruction("pool", {x_}, {}, {{0, kind}});
     for (uint32_t i = below(3); i > 0; --i) step(false);
     program_.outputs.emplace_back("sentence_embedding", x_);
     return std::move(program_);
@@ -68,7 +76,7 @@ class Generator {
 
   // One op or two on x, which stays of its kind. `rows`: that is one row for each token.
   void step(bool rows) {
-    const uint32_t kind = below(6);
+    const uint32_t kind = below(7);
     if (kind == 0 && rows) {
       attention();
     } else if (kind == 1) {
@@ -76,6 +84,8 @@ class Generator {
     } else if (kind == 2) {
       x_ = program_.instruction("normalize", {x_}, {});
     } else if (kind == 3) {
+      x_ = program_.instruction("activate", {x_}, {}, {{0, below(12)}});
+    } else if (kind == 4) {
       x_ = program_.instruction("add", {x_, rows && chance(2) ? lookup(columns_) : x_}, {});
     } else {
       const bool square = chance(2);

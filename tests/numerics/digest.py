@@ -14,6 +14,7 @@ from embedrt import _core
 ROWS = sum(LENGTHS)
 ACTIVATIONS = (
     "none", "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid", "relu6", "hard_swish", "hard_sigmoid", "quick_gelu",
+    "log1p_relu",
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ def op_programs() -> dict[str, RowsProgram]:
         program(f"linear float32 {activation}", 100, "linear", weight=weight, bias=bias, activation=activation)
         made[f"linear int8 {activation}"] = RowsProgram(normal(rng(100), ROWS, 100), lengths=LENGTHS)
         made[f"linear int8 {activation}"].linear_int8(integers, np.abs(bias) / 50, bias, activation)
+        program(f"activate {activation}", 50, "activate", activation=activation)
     for precision in ("int8", "float32"):
         scale = 1 / math.sqrt(10)
         for mask in ("none", "causal"):

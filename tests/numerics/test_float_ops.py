@@ -23,7 +23,7 @@ PARTS = [slice(begin, end) for begin, end in itertools.pairwise(offsets_of(LENGT
 
 # Errors of the core's activations (tests/cpp/test_math.cc): relative to the value, or to the argument for the GELUs.
 ACTIVATION_ERRORS = {"none": 0, "relu": 0, "gelu": 6.4e-7, "gelu_tanh": 2.8e-7, "silu": 2.4e-7, "tanh": 1.8e-7}
-ACTIVATION_ERRORS["sigmoid"] = 2.4e-7
+ACTIVATION_ERRORS |= {"sigmoid": 2.4e-7, "log1p_relu": 1.5e-7}
 STEEPEST = 1.13  # no activation's slope is above that of the GELUs
 
 
@@ -140,7 +140,32 @@ ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {
     "silu": lambda x: x / (1 + np.exp(-x)),
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "log1p_relu": lambda x: np.log1p(np.where(x > 0, x, 0)),
 }
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_activate(activation: str) -> None:
+    x = normal(rng(50), ROWS, 50, scale=3.0)
+    case = RowsProgram(x, lengths=LENGTHS)
+    case.op("activate", activation=activation)
+    expected = both_references(case, ACTIVATIONS[activation](x.astype(np.float64)))
+    measure = np.abs(x) if "gelu" in activation else np.abs(expected)
+    check(case.core(), expected, ACTIVATION_ERRORS[activation] * measure)
+
+
+@pytest.mark.parametrize("columns", [1, 50, 1000])
+def test_pool_of_columns_that_never_lie_in_memory(columns: int) -> None:
+    x, weight, bias = normal(rng(columns), ROWS, 17), normal(rng(1), columns, 17), normal(rng(2), columns)
+    case = RowsProgram(x, lengths=LENGTHS)
+    case.op("pool", case.op("linear", weight=weight, bias=bias), kind="max")
+    terms = np.abs(x.astype(np.float64)) @ np.abs(weight).T + np.abs(bias)
+    products = x.astype(np.float64) @ weight.astype(np.float64).T + bias
+    expected, bound = np.zeros((2, len(LENGTHS), columns))
+    for item, part in enumerate(PARTS):
+        if part.stop > part.start:
+            expected[item], bound[item] = products[part].max(axis=0), (17 + 1) * UNIT * terms[part].max(axis=0)
+    check(case.core(), both_references(case, expected), bound)
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
@@ -212,6 +237,6 @@ def test_attention_float32(
 def test_every_op_is_tested_here_or_beside() -> None:
     """A new op wants its own numeric test; this list is where one notices."""
     of_images = {each.op for make in MADE.values() for each in make("int8").instructions}  # test_image_programs.py
-    of_texts = {"lookup", "add", "norm", "linear", "attention", "pool", "normalize"}
+    of_texts = {"lookup", "add", "norm", "linear", "attention", "pool", "normalize", "activate"}
     beside = {"head_norm"}  # test_head_ops.py
     assert set(reference.OPS) == of_texts | beside | of_images

@@ -239,6 +239,10 @@ def glu(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segm
     return result
 
 
+def activate(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
+    return ACTIVATIONS[attributes["activation"]](inputs[0])
+
+
 def normalize(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
     length: Values = np.sqrt((inputs[0] * inputs[0]).sum(axis=1, keepdims=True))
     epsilon: float = attributes["epsilon"]
@@ -272,5 +276,6 @@ OPS: dict[str, Callable[[Inputs, Tensors, Attributes, Segments], Values]] = {
     "rope": rope,
     "head_norm": head_norm,
     "glu": glu,
+    "activate": activate,
     **reference_image.OPS,
 }

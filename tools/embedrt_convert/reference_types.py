@@ -78,4 +78,5 @@ ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
     "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
+    "log1p_relu": lambda x: np.log1p(np.maximum(x, 0)),
 }
