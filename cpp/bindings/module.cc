@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "base/mapped_file.h"
 #include "base/xxh64.h"
 #include "isa/dispatch.h"
+#include "ops/pool.h"
 #include "program/listing.h"
 #include "program/model.h"
 #include "program/peak.h"
@@ -32,6 +34,11 @@ using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 std::span<const std::byte> as_bytes(const py::bytes& bytes) {
   const std::string_view view = bytes;
   return {reinterpret_cast<const std::byte*>(view.data()), view.size()};
+}
+
+template <class T>
+std::span<const T> as_span(const Array<T>& array) {
+  return {array.data(), static_cast<size_t>(array.size())};
 }
 
 py::object error_class(const char* name) {
@@ -108,17 +115,37 @@ class PyModel {
     return result;
   }
 
-  py::array_t<float> run(const Array<int32_t>& ids, const Array<int64_t>& offsets, const std::string& output) const {
-    if (ids.ndim() != 1 || offsets.ndim() != 1) throw InputError("ids and offsets must have one dimension");
-    const ValueType type = model_->output_type(output);
-    const py::ssize_t texts = std::max<py::ssize_t>(offsets.size(), 1) - 1;
-    py::array_t<float> result(
-        {type.kind == ValueKind::rows ? ids.size() : texts, static_cast<py::ssize_t>(type.columns)});
-    float* out = result.mutable_data();
-    const std::span<const int32_t> id_span(ids.data(), static_cast<size_t>(ids.size()));
-    const std::span<const int64_t> offset_span(offsets.data(), static_cast<size_t>(offsets.size()));
-    run_released([&](auto stop) { return model_->run(id_span, offset_span, output, out, stop); });
-    return result;
+  std::vector<py::array_t<float>> run_outputs(const Array<int32_t>& ids, const Array<int64_t>& offsets,
+                                              const std::vector<std::string>& outputs,
+                                              const std::optional<Array<int32_t>>& types,
+                                              const std::optional<Array<int64_t>>& spans,
+                                              const std::optional<std::string>& pooling) const {
+    if (ids.ndim() != 1 || offsets.ndim() != 1 || (types && types->ndim() != 1))
+      throw InputError("ids, offsets and types must have one dimension");
+    TextCall call{.ids = as_span(ids), .offsets = as_span(offsets)};
+    if (types) call.types = as_span(*types);
+    if (spans) {
+      if (spans->ndim() != 2 || spans->shape(1) != 2) throw InputError("spans must be [m, 2]");
+      call.spans = {reinterpret_cast<const std::array<int64_t, 2>*>(spans->data()),
+                    static_cast<size_t>(spans->shape(0))};
+    }
+    if (pooling) call.pooling = pool_kind(*pooling);
+    std::vector<py::array_t<float>> results;
+    std::vector<Target> targets;
+    for (const std::string& output : outputs) {
+      const ValueType type = model_->output_type(output);
+      results.emplace_back(
+          std::vector{static_cast<py::ssize_t>(call.rows(type)), static_cast<py::ssize_t>(type.columns)});
+      targets.push_back({output, results.back().mutable_data()});
+    }
+    run_released([&](auto stop) { return model_->run(call, targets, stop); });
+    return results;
+  }
+
+  py::array_t<float> run(const Array<int32_t>& ids, const Array<int64_t>& offsets, const std::string& output,
+                         const std::optional<Array<int32_t>>& types, const std::optional<Array<int64_t>>& spans,
+                         const std::optional<std::string>& pooling) const {
+    return run_outputs(ids, offsets, {output}, types, spans, pooling).front();
   }
 
   py::array_t<float> run_images(const Array<uint8_t>& pixels, const std::string& output) const {
@@ -216,7 +243,14 @@ PYBIND11_MODULE(_core, module) {
            py::kw_only(), py::arg("mmap") = true, py::arg("verify") = false, py::arg("threads") = 0)
       .def("section", &PyModel::section, py::arg("name"))
       .def("outputs", &PyModel::outputs)
-      .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"))
+      .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"), py::kw_only(),
+           py::arg("types") = py::none(), py::arg("spans") = py::none(), py::arg("pooling") = py::none())
+      .def("run_outputs", &PyModel::run_outputs, py::arg("ids"), py::arg("offsets"), py::arg("outputs"), py::kw_only(),
+           py::arg("types") = py::none(), py::arg("spans") = py::none(), py::arg("pooling") = py::none())
+      .def(
+          "unit_length",
+          [](const PyModel& self, const std::string& output) { return self.model().unit_length(output); },
+          py::arg("output"))
       .def("run_images", &PyModel::run_images, py::arg("pixels"), py::arg("output"))
       .def("grid", &PyModel::grid, py::arg("output"))
       .def("tensors", &PyModel::tensors)
@@ -234,6 +268,7 @@ PYBIND11_MODULE(_core, module) {
            })
       .def_property_readonly("max_tokens", [](const PyModel& self) { return self.model().program().limits.max_tokens; })
       .def_property_readonly("vocabulary", [](const PyModel& self) { return self.model().program().limits.vocabulary; })
+      .def_property_readonly("types_count", [](const PyModel& self) { return self.model().program().limits.types; })
       .def_property_readonly("image_size", &PyModel::image_size)
       .def_property_readonly("threads", [](const PyModel& self) { return self.model().threads(); })
       .def_property_readonly("file_size", [](const PyModel& self) { return self.model().file().file_size(); })

@@ -1,17 +1,22 @@
-// lookup: rows of a table by token id, by position in the segment, or one constant row.
+// lookup: rows of a table by token id, by position in the segment, by token type, or one constant row.
+#include "ops/lookup.h"
+
 #include "ops/check.h"
 #include "ops/run.h"
 
 namespace embedrt {
+
+extern const Op lookup_op;
+
 namespace {
 
 enum : size_t { kIndex, kOffset };
 enum : size_t { kTable, kScale };
-enum : uint32_t { kToken, kPosition, kConstant };
+enum : uint32_t { kToken, kPosition, kConstant, kType };
 
 constexpr std::string_view kRoles[] = {"table", "scale"};
 constexpr Attribute kAttributes[] = {
-    {"index", Attribute::Type::choice, kToken, "token|position|constant"},
+    {"index", Attribute::Type::choice, kToken, "token|position|constant|type"},
     {"offset", Attribute::Type::u32, 0},
 };
 
@@ -39,8 +44,11 @@ void run(const RunContext& context, const Instruction& instruction) {
   const bool quantised = table.layout == Layout::table_i8;
   const uint32_t index = instruction.words[kIndex], offset = instruction.words[kOffset];
   uint32_t* rows = reinterpret_cast<uint32_t*>(context.scratch);
-  for (size_t i = 0; i < context.rows; ++i)
-    rows[i] = offset + (index == kToken ? context.ids[i] : index == kPosition ? context.positions[i] : 0);
+  const uint32_t* indices = index == kToken      ? context.ids
+                            : index == kPosition ? context.positions
+                            : index == kType     ? context.types
+                                                 : nullptr;
+  for (size_t i = 0; i < context.rows; ++i) rows[i] = offset + (indices ? indices[i] : 0);
   context.kernels.lookup({
       .index = rows,
       .rows = context.rows,
@@ -55,6 +63,11 @@ void run(const RunContext& context, const Instruction& instruction) {
 }
 
 }  // namespace
+
+uint32_t lookup_types(const Instruction& instruction) {
+  if (instruction.op != &lookup_op || instruction.words[kIndex] != kType) return 0;
+  return instruction.tensors[kTable]->rows - instruction.words[kOffset];
+}
 
 extern const Op lookup_op = {
     .id = 1,

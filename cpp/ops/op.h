@@ -34,7 +34,7 @@ struct Tensor {
 uint64_t layout_bytes(Layout layout, uint32_t rows, uint32_t columns);
 
 // input: token ids or pixels, as its reader has it. rows: one for each token. grid: a fixed number for each image.
-// segments: one for each text or image.
+// segments: one for each text or image, or for each of a call's spans of texts.
 enum class ValueKind : uint8_t { input, rows, grid, segments };
 enum class Element : uint8_t { float32, uint8 };
 
@@ -88,6 +88,7 @@ struct ProgramLimits {
   uint32_t vocabulary = 0;
   uint32_t max_tokens = 0;
   uint32_t image_height = 0, image_width = 0;
+  uint32_t types = 0;  // token types run from 0 to types − 1; 0 where no table has a row for each
 };
 
 struct Op {

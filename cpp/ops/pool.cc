@@ -1,4 +1,9 @@
-// pool: the rows of a text or image → one row.
+// pool: the rows of a text or image → one row; of spans of texts where the call names some.
+#include "ops/pool.h"
+
+#include <algorithm>
+#include <ranges>
+
 #include "base/thread_pool.h"
 #include "ops/check.h"
 #include "ops/linear.h"
@@ -14,8 +19,9 @@ enum : size_t { kScale };
 constexpr size_t kMostByteRows = size_t{1} << 23;
 
 constexpr std::string_view kRoles[] = {"scale"};
+constexpr std::string_view kKinds = "mean|first|last|max|sum|weighted_mean|mean_sqrt";
 constexpr Attribute kAttributes[] = {
-    {"kind", Attribute::Type::choice, 0, "mean|first|last|max|sum|weighted_mean|mean_sqrt"},
+    {"kind", Attribute::Type::choice, 0, kKinds},
     {"skip", Attribute::Type::u32, 0},
 };
 
@@ -35,12 +41,22 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   return {.kind = ValueKind::segments, .columns = x.columns, .image = x.image};
 }
 
+// The rows that row `item` of the result is made of.
+RowRange pooled(const RunContext& context, const Instruction& instruction, size_t item) {
+  if (!instruction.type.image) return context.pooled[item];
+  return {context.starts[item] + instruction.words[kSkip], context.starts[item + 1]};
+}
+
+PoolKind kind_of(const RunContext& context, const Instruction& instruction) {
+  return context.pooling.value_or(static_cast<PoolKind>(instruction.words[kKind]));
+}
+
 void run_whole(const RunContext& context, const Instruction& instruction) {
   const ValueType& type = instruction.input_types[0];
   const View& x = context.inputs[0];
-  for (size_t item = 0; item + 1 < context.starts.size(); ++item) {
-    const size_t first = context.starts[item] + instruction.words[kSkip];
-    const size_t rows = context.starts[item + 1] - first;
+  for (size_t item = 0; item < context.rows; ++item) {
+    const auto [first, last] = pooled(context, instruction, item);
+    const size_t rows = last - first;
     float* out = context.output.x + item * context.output.stride;
     if (type.element == Element::uint8) {
       context.kernels.pool_u8({
@@ -58,7 +74,7 @@ void run_whole(const RunContext& context, const Instruction& instruction) {
           .x_stride = x.stride,
           .tokens = rows,
           .columns = type.columns,
-          .kind = static_cast<PoolKind>(instruction.words[kKind]),
+          .kind = kind_of(context, instruction),
           .out = out,
       });
     }
@@ -92,30 +108,40 @@ void run(const RunContext& context, const Instruction& instruction) {
   const size_t columns = instruction.type.columns;
   const size_t width = tile_columns(columns, most_rows(groups, context.starts), context.threads);
   const size_t stride = float_stride(width);
-  const auto run_tile = [&](Items items, size_t column, size_t count, float* tile) {
-    const size_t begin = context.starts[items.first], rows = context.starts[items.last] - begin;
-    run_linear_columns(context.kernels, *context.producer, rows_from(context.inputs[0], begin), rows, column, count,
-                       tile, stride);
-    for (size_t item = items.first; item < items.last; ++item) {
-      context.kernels.pool({
-          .x = tile + (context.starts[item] - begin) * stride,
-          .x_stride = stride,
-          .tokens = context.starts[item + 1] - context.starts[item],
-          .columns = count,
-          .kind = static_cast<PoolKind>(instruction.words[kKind]),
-          .out = context.output.x + item * context.output.stride + column,
-      });
-    }
-  };
   // All items with one tile's weights, which then stay in the cache.
   parallel_for(context.threads, (columns + width - 1) / width, [&](size_t i, unsigned worker) {
     const size_t column = i * width, count = std::min(width, columns - column);
     auto* tile = reinterpret_cast<float*>(context.scratch + worker * context.scratch_stride);
-    for (const Items& group : groups) run_tile(group, column, count, tile);
+    size_t row = 0;  // of the result: those of a group of texts are one after another
+    for (const Items& group : groups) {
+      const size_t begin = context.starts[group.first], end = context.starts[group.last];
+      run_linear_columns(context.kernels, *context.producer, rows_from(context.inputs[0], begin), end - begin, column,
+                         count, tile, stride);
+      for (; row < context.rows && context.pooled[row].last <= end; ++row) {
+        const auto [first, last] = context.pooled[row];
+        context.kernels.pool({
+            .x = tile + (first - begin) * stride,
+            .x_stride = stride,
+            .tokens = last - first,
+            .columns = count,
+            .kind = kind_of(context, instruction),
+            .out = context.output.x + row * context.output.stride + column,
+        });
+      }
+    }
   });
 }
 
 }  // namespace
+
+PoolKind pool_kind(std::string_view name) {
+  uint32_t kind = 0;
+  for (const auto each : std::views::split(kKinds, '|')) {
+    if (std::ranges::equal(each, name)) return static_cast<PoolKind>(kind);
+    ++kind;
+  }
+  throw InputError("pooling is " + std::string(name) + ", the kinds are " + std::string(kKinds));
+}
 
 extern const Op pool_op = {
     .id = 6,

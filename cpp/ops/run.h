@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "kernels/kernels.h"
@@ -18,6 +19,11 @@ struct View {
   QuantizedRows q;
 };
 
+// Rows first … last − 1 of a block.
+struct RowRange {
+  size_t first, last;
+};
+
 // The rows are those of this call: a slice of the block for a row-wise op, the whole block for the others.
 struct RunContext {
   const Kernels& kernels;
@@ -27,8 +33,11 @@ struct RunContext {
   const uint8_t* pixels = nullptr;      // of the block's images
   const uint32_t* ids = nullptr;        // of these rows
   const uint32_t* positions = nullptr;  // of these rows within their segments
+  const uint32_t* types = nullptr;      // of these rows; null: all 0
   std::span<const size_t>
       starts;  // items of the block in the first input: item i has rows starts[i] … starts[i + 1] − 1
+  std::span<const RowRange> pooled = {};  // of texts: what each row of a value of kind segments is made of
+  std::optional<PoolKind> pooling = {};   // of texts: goes before what the program says
   std::span<const View> inputs;
   const Instruction* producer = nullptr;  // of the first input, where it was absorbed: inputs[0] is then the producer's
   View output;

@@ -33,13 +33,13 @@ QuantizedParts quantized_parts(size_t stride, size_t rows) {
   return {0, data, data + each, data + 2 * each};
 }
 
-size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, size_t size) {
-  const size_t rows = plan.program().type(buffer.value).rows(size);
+size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, const BlockSize& size) {
+  const size_t rows = size.rows(plan.program().type(buffer.value));
   return buffer.block ? rows : std::min(rows, plan.groups()[buffer.first_group].slice_rows);
 }
 
 // Of one thread, where it is not for the whole block.
-size_t buffer_bytes(const Plan& plan, const Buffer& buffer, size_t size) {
+size_t buffer_bytes(const Plan& plan, const Buffer& buffer, const BlockSize& size) {
   const ValueType type = plan.program().type(buffer.value);
   const size_t rows = rows_of_buffer(plan, buffer, size);
   const size_t bytes = buffer.quantized                 ? quantized_parts(quantized_stride(type.columns), rows).total
@@ -61,7 +61,7 @@ void Frame::Release::operator()(std::byte* memory) const noexcept {
 
 // First fit in order of size: each buffer goes to the lowest place that no buffer alive at the same time has. Several
 // threads are at different steps of a group at a time.
-Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads) {
+Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, const BlockSize& size, unsigned threads) {
   const auto& buffers = plan.buffers();
   Layout layout;
   layout.offsets.resize(buffers.size());
@@ -94,22 +94,24 @@ Frame::Layout Frame::lay_out(const Plan& plan, const Kernels& kernels, size_t si
   for (const Step& step : plan.steps()) {
     if (step.quantize) continue;
     const Instruction& instruction = *step.instruction;
-    const size_t scratch = instruction.op->scratch(kernels, instruction, step.producer, instruction.type.rows(size),
-                                                   longest_of(instruction.type, longest));
+    const size_t scratch = instruction.op->scratch(kernels, instruction, step.producer, size.rows(instruction.type),
+                                                   longest_of(instruction.type, size.longest));
     layout.scratch_stride = std::max(layout.scratch_stride, round_up(scratch, 64));
   }
   layout.total += threads * layout.scratch_stride;
   return layout;
 }
 
-void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads) {
+void Frame::prepare(const Plan& plan, const Kernels& kernels, BlockSize size, unsigned threads) {
   if (plan_ == &plan && kernels_ == &kernels) {
-    if (size <= capacity_ && longest <= longest_ && threads <= threads_) return;
-    size = std::max(size, capacity_);
-    longest = std::max(longest, longest_);
+    if (size.size <= size_.size && size.segments <= size_.segments && size.longest <= size_.longest &&
+        threads <= threads_)
+      return;
+    size = {std::max(size.size, size_.size), std::max(size.segments, size_.segments),
+            std::max(size.longest, size_.longest)};
     threads = std::max(threads, threads_);
   }
-  const Layout layout = lay_out(plan, kernels, size, longest, threads);
+  const Layout layout = lay_out(plan, kernels, size, threads);
   if (layout.total > bytes_) {
     memory_.reset();
     bytes_ = 0;
@@ -120,12 +122,11 @@ void Frame::prepare(const Plan& plan, const Kernels& kernels, size_t size, size_
   }
   plan_ = &plan;
   kernels_ = &kernels;
-  capacity_ = size;
-  longest_ = longest;
+  size_ = size;
   threads_ = threads;
   scratch_stride_ = layout.scratch_stride;
   scratch_ = memory_.get() + layout.scratch;
-  positions_.resize(plan.image() ? 0 : size);
+  positions_.resize(plan.image() ? 0 : size.size);
   views_.assign(plan.program().instructions.size() + 1, {});
   for (size_t i = 0; i < plan.buffers().size(); ++i) {
     const Buffer& buffer = plan.buffers()[i];
@@ -183,15 +184,18 @@ void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
   std::vector<size_t> image_starts;
   if (domain.kind == ValueKind::grid && !instruction.op->row_wise)
     for (size_t item = 0; item <= block.items; ++item) image_starts.push_back(item * domain.item_rows());
-  const bool text = !instruction.type.image;
+  const bool tokens = instruction.type.kind == ValueKind::rows;
   instruction.op->run({.kernels = *kernels_,
                        .rows = slice.rows,
                        .first = slice.first,
                        .items = block.items,
                        .pixels = block.pixels,
-                       .ids = text ? block.ids.data() + slice.first : nullptr,
-                       .positions = text ? positions_.data() + slice.first : nullptr,
-                       .starts = text ? block.starts : image_starts,
+                       .ids = tokens ? block.ids.data() + slice.first : nullptr,
+                       .positions = tokens ? positions_.data() + slice.first : nullptr,
+                       .types = tokens && block.types ? block.types + slice.first : nullptr,
+                       .starts = instruction.type.image ? image_starts : block.starts,
+                       .pooled = block.pooled,
+                       .pooling = block.pooling,
                        .inputs = {inputs, count},
                        .producer = step.producer,
                        .output = output,
@@ -203,7 +207,8 @@ void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
 
 // Where there are rows enough and the weights are light, each thread takes slices of them: what its steps hand to each
 // other stays in its caches. Otherwise the threads share the steps, each reading its part of the weights.
-void Frame::run_group(const Group& group, const Block& block, size_t rows, unsigned threads) {
+void Frame::run_group(const Group& group, const Block& block, unsigned threads) {
+  const size_t rows = block.rows(group.domain);
   const bool by_rows = group.row_wise && group.light && threads > 1 && rows >= threads * kLeastSliceRows;
   size_t slice_rows = group.row_wise ? group.slice_rows : std::max(rows, size_t{1});
   if (by_rows) {
@@ -222,9 +227,7 @@ void Frame::run(const Block& block, unsigned threads) {
   for (size_t text = 0; text + 1 < block.starts.size(); ++text)
     for (size_t row = block.starts[text]; row < block.starts[text + 1]; ++row)
       positions_[row] = static_cast<uint32_t>(row - block.starts[text]);
-  for (const Group& group : plan_->groups())
-    run_group(group, block, group.domain.kind == ValueKind::segments ? block.items : group.domain.rows(block.size()),
-              threads);
+  for (const Group& group : plan_->groups()) run_group(group, block, threads);
 }
 
 }  // namespace embedrt

@@ -16,24 +16,40 @@ namespace embedrt {
 struct Block {
   size_t items;
   std::span<const uint32_t> ids = {};
-  std::span<const size_t> starts = {};  // of texts: items + 1 of them, from 0
-  size_t longest = 1;                   // tokens of the longest text
-  const uint8_t* pixels = nullptr;      // of images
+  std::span<const size_t> starts = {};    // of texts: items + 1 of them, from 0
+  size_t longest = 1;                     // tokens of the longest text
+  const uint32_t* types = nullptr;        // of texts, one for each token; null: all 0
+  std::span<const RowRange> pooled = {};  // of texts: the rows that each row of kind segments is made of
+  std::optional<PoolKind> pooling = {};
+  const uint8_t* pixels = nullptr;  // of images
 
   // Tokens, or images.
   size_t size() const { return pixels ? items : ids.size(); }
+  // Rows of a value.
+  size_t rows(const ValueType& type) const {
+    if (type.kind != ValueKind::segments) return type.rows(size());
+    return pixels ? items : pooled.size();
+  }
+};
+
+// How large blocks may be that a frame is laid out for.
+struct BlockSize {
+  size_t size;      // tokens, or images
+  size_t segments;  // rows of a value of kind segments
+  size_t longest;   // tokens of a text
+
+  size_t rows(const ValueType& type) const { return type.kind == ValueKind::segments ? segments : type.rows(size); }
 };
 
 class Frame {
  public:
   // Lays the frame out; allocates when it has to grow, and then frees what it had. Throws std::bad_alloc.
-  // For `size` tokens in texts of at most `longest`, or for `size` images.
-  void prepare(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads);
+  void prepare(const Plan& plan, const Kernels& kernels, BlockSize size, unsigned threads);
 
   // Runs the plan on a block of at most the prepared size, on the calling thread and up to `threads` − 1 of the pool's
-  // (at most the prepared number). The rows of the output are then at result().
+  // (at most the prepared number). The rows of the plan's outputs are then at result().
   void run(const Block& block, unsigned threads);
-  View result() const { return views_[plan_->output()].floats; }
+  View result(uint16_t output) const { return views_[output].floats; }
 
  private:
   struct Place {
@@ -56,14 +72,14 @@ class Frame {
     void operator()(std::byte* memory) const noexcept;
   };
 
-  static Layout lay_out(const Plan& plan, const Kernels& kernels, size_t size, size_t longest, unsigned threads);
-  void run_group(const Group& group, const Block& block, size_t rows, unsigned threads);
+  static Layout lay_out(const Plan& plan, const Kernels& kernels, const BlockSize& size, unsigned threads);
+  void run_group(const Group& group, const Block& block, unsigned threads);
   void run_step(const Step& step, const Block& block, const Slice& slice);
   View view(uint16_t value, const Slice& slice) const;
 
   const Plan* plan_ = nullptr;
   const Kernels* kernels_ = nullptr;
-  size_t capacity_ = 0, longest_ = 0;  // tokens or images
+  BlockSize size_{};
   unsigned threads_ = 1;
   std::unique_ptr<std::byte, Release> memory_;
   size_t bytes_ = 0;

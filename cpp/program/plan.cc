@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
@@ -62,21 +63,21 @@ unsigned Step::threads(size_t rows, size_t longest, unsigned most) const {
   return static_cast<unsigned>(std::clamp(nanoseconds(rows, longest) / kLeastShare, 1.0, static_cast<double>(most)));
 }
 
-Plan::Plan(const Program& program, uint16_t value) : program_(&program), output_(value) {
+Plan::Plan(const Program& program, std::vector<uint16_t> values) : program_(&program), outputs_(std::move(values)) {
   schedule();
   group();
   find_lifetimes();
   choose_block();
 }
 
-// The instructions that the output needs, in their order, less those that their only reader absorbs; before the first
+// The instructions that the outputs need, in their order, less those that their only reader absorbs; before the first
 // reader of quantised rows, the step that makes them.
 void Plan::schedule() {
   const auto& instructions = program_->instructions;
   const size_t values = instructions.size() + 1;
   std::vector<uint32_t> readers(values, 0);
   std::vector<const Instruction*> absorbed(values, nullptr);
-  readers[output_] = 2;  // the caller, and nothing absorbs it
+  for (const uint16_t output : outputs_) readers[output] = 2;  // the caller, and nothing absorbs it
   for (size_t i = instructions.size(); i-- > 0;) {
     if (readers[i + 1] == 0) continue;
     for (const uint16_t input : instructions[i].inputs) ++readers[input];
@@ -187,9 +188,11 @@ void Plan::find_lifetimes() {
     floats[defined] = buffers_.size();
     buffers_.push_back({defined, false, whole, s, s, 0, 0});
   }
-  Buffer& result = buffers_[floats[output_]];
-  result.block = true;
-  result.dies = steps_.size() - 1;
+  for (const uint16_t output : outputs_) {
+    Buffer& result = buffers_[floats[output]];
+    result.block = true;
+    result.dies = steps_.size() - 1;
+  }
 
   // A block buffer is written and read slice by slice, so it is taken from the start of its first group to the end of
   // its last.

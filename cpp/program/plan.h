@@ -1,4 +1,4 @@
-// How a program runs: which instructions one output needs, in which groups, and which values live where and how long.
+// How a program runs: which instructions some outputs need, in which groups, and which values live where and how long.
 #pragma once
 
 #include <cstddef>
@@ -51,17 +51,17 @@ struct Buffer {
 
 class Plan {
  public:
-  // The plan for output `value` of the program, which must outlive the plan.
-  Plan(const Program& program, uint16_t value);
+  // The plan for these outputs of the program, which must outlive the plan: one or several values, all of texts or all
+  // of images.
+  Plan(const Program& program, std::vector<uint16_t> values);
 
   const Program& program() const { return *program_; }
-  uint16_t output() const { return output_; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Group>& groups() const { return groups_; }
   const std::vector<Buffer>& buffers() const { return buffers_; }
 
-  // Whether the output is of images, and not of texts.
-  bool image() const { return program_->type(output_).image; }
+  // Whether the outputs are of images, and not of texts.
+  bool image() const { return program_->type(outputs_.front()).image; }
 
   // Tokens of a block, or images, where there are enough. More share each pass over the weights, which come from the
   // third-level cache or from memory; but once the values of a block leave the second-level cache, they come from there
@@ -78,7 +78,7 @@ class Plan {
   void choose_block();
 
   const Program* program_;
-  uint16_t output_;
+  std::vector<uint16_t> outputs_;
   std::vector<Step> steps_;
   std::vector<Group> groups_;
   std::vector<Buffer> buffers_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ops/lookup.h"
 #include "program/format.h"
 #include "program/limits.h"
 #include "program/model_file.h"
@@ -13,7 +14,7 @@
 namespace embedrt {
 namespace {
 
-// The outputs that a program may have, and what each is made of.
+// The outputs that a program may have, and what each is made of. A name may be for both texts and images.
 struct OutputRule {
   std::string_view name;
   ValueKind kind;
@@ -21,10 +22,17 @@ struct OutputRule {
 };
 
 constexpr OutputRule kOutputRules[] = {
-    {"token_embeddings", ValueKind::rows, false},   {"sentence_embedding", ValueKind::segments, false},
-    {"image_embedding", ValueKind::segments, true}, {"class_token", ValueKind::segments, true},
-    {"patch_mean", ValueKind::segments, true},      {"patch_embeddings", ValueKind::grid, true},
+    {"token_embeddings", ValueKind::rows, false},
+    {"sentence_embedding", ValueKind::segments, false},
+    {"image_embedding", ValueKind::segments, true},
+    {"class_token", ValueKind::segments, true},
+    {"patch_mean", ValueKind::segments, true},
+    {"patch_embeddings", ValueKind::grid, true},
     {"logits", ValueKind::segments, true},
+    {"logits", ValueKind::segments, false},
+    {"sparse_embedding", ValueKind::segments, false},
+    {"token_weights", ValueKind::rows, false},
+    {"multi_vector_embedding", ValueKind::rows, false},
 };
 
 [[noreturn]] void fail(const std::string& problem) {
@@ -135,15 +143,22 @@ void verify_output(const Output& output, const Program& program) {
   if (output.value == 0 || output.value > program.instructions.size()) {
     fail("there is no value " + std::to_string(output.value));
   }
-  const auto* rule = std::ranges::find(kOutputRules, output.name, &OutputRule::name);
-  if (rule == std::end(kOutputRules)) fail("the name is unknown");
   const ValueType type = program.type(output.value);
-  if (type.kind != rule->kind || type.image != rule->image) {
+  const auto named = [&](const OutputRule& rule) { return rule.name == output.name; };
+  const auto fits = [&](const OutputRule& rule) {
+    return named(rule) && type.kind == rule.kind && type.image == rule.image;
+  };
+  const auto* rule = std::ranges::find_if(kOutputRules, named);
+  if (rule == std::end(kOutputRules)) fail("the name is unknown");
+  if (std::ranges::none_of(kOutputRules, fits)) {
+    const bool both = std::ranges::count_if(kOutputRules, named) > 1;
     fail(rule->kind == ValueKind::rows   ? "the value has no row for each token"
          : rule->kind == ValueKind::grid ? "the value has no rows for the places of an image"
+         : both                          ? "the value has no row for each text or image"
          : rule->image                   ? "the value has no row for each image"
                                          : "the value has no row for each text");
   }
+  if (output.name == "token_weights" && type.columns != 1) fail("the value has several columns");
   if (type.element != Element::float32) fail("the value is not of floats");
   const auto same = [&](const Output& other) { return other.name == output.name; };
   if (std::any_of(program.outputs.begin(), program.outputs.end(), same)) fail("the name is there twice");
@@ -179,6 +194,16 @@ std::vector<Use> uses(const Program& program) {
     for (const uint16_t source : producer.inputs) found[source].last_read = std::max(found[source].last_read, i);
   }
   return found;
+}
+
+// The rows that every lookup of a token type has.
+uint32_t count_types(const Program& program) {
+  uint32_t least = 0;
+  for (const Instruction& instruction : program.instructions) {
+    const uint32_t types = lookup_types(instruction);
+    if (types > 0) least = least == 0 ? types : std::min(least, types);
+  }
+  return least;
 }
 
 void verify_costs(const Program& program) {
@@ -266,6 +291,7 @@ Program load_program(std::span<const std::byte> section, std::span<const std::by
     program.instructions.push_back(
         located("instruction", i, record.op->name, [&] { return verify_instruction(record, program); }));
   }
+  program.limits.types = count_types(program);
   for (size_t i = 0; i < records.outputs.size(); ++i) {
     located("output", i, records.outputs[i].name, [&] { verify_output(records.outputs[i], program); });
     program.outputs.push_back(std::move(records.outputs[i]));

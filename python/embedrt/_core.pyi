@@ -34,6 +34,7 @@ def xxh64(data: bytes) -> int: ...
 class Model:
     max_tokens: int  # 0 where the program takes no texts, as vocabulary
     vocabulary: int
+    types_count: int  # token types that the program has tables for, 0 where it has none
     image_size: tuple[int, int] | None  # height and width, where the program takes images
     threads: int
     fingerprint: str
@@ -65,12 +66,45 @@ class Model:
         the model takes, and for an unknown output.
         """
 
-    def run(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], output: str) -> npt.NDArray[np.float32]:
+    def unit_length(self, output: str) -> bool:
+        """Whether an output's rows are of length one, because the op `normalize` defines it."""
+
+    def run(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        output: str,
+        *,
+        types: npt.NDArray[np.int32] | None = None,
+        spans: npt.NDArray[np.int64] | None = None,
+        pooling: str | None = None,
+    ) -> npt.NDArray[np.float32]:
         """Run the program on ragged items: item i is ids[offsets[i]:offsets[i + 1]].
 
         ids int32 [n], offsets int64 [m + 1] → float32 [m, columns] for an output of segments, [n, columns] for one
         of rows.
+
+        types int32 [n], each below types_count: the tokens' types, all 0 when None; a program without a table of types
+        takes None only.
+        spans int64 [s, 2]: rows spans[j, 0] to spans[j, 1] of ids, half open and not empty, each inside one item, and
+        those of an item after those of the items before it. They are pooled instead of the items, and an output of
+        segments is float32 [s, columns].
+        pooling, a kind of the op `pool` (docs/format.md): goes before that of the program.
+
+        Raises InputError for what does not fit this, EmbedrtError for a result that is not finite.
         """
+
+    def run_outputs(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        outputs: list[str],
+        *,
+        types: npt.NDArray[np.int32] | None = None,
+        spans: npt.NDArray[np.int64] | None = None,
+        pooling: str | None = None,
+    ) -> list[npt.NDArray[np.float32]]:
+        """`run` for several outputs of texts in one pass, which shares the work: the same bits as one by one."""
 
     def run_images(self, pixels: npt.NDArray[np.uint8], output: str) -> npt.NDArray[np.float32]:
         """Run the program on images of its size.

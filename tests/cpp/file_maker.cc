@@ -75,7 +75,7 @@ uint16_t ProgramMaker::instruction(const char* name, std::vector<uint16_t> input
 }
 
 uint16_t ProgramMaker::lookup(Layout layout, uint32_t columns, uint32_t index) {
-  const uint32_t rows = index == 0 ? vocabulary : index == 1 ? max_tokens : 1;
+  const uint32_t rows = index == 0 ? vocabulary : index == 1 ? max_tokens : index == 2 ? 1 : kTypes;
   const uint16_t table = tensor(layout, rows, columns);
   const uint16_t scale = layout == Layout::table_i8 ? tensor(Layout::vector_f32, 1, rows) : kNone;
   return instruction("lookup", {0}, {table, scale}, {{0, index}});
@@ -183,6 +183,7 @@ ProgramMaker every_op(uint32_t width) {
 
   uint16_t x = add(p.lookup(Layout::table_i8, width, 0), p.lookup(Layout::matrix_f32, width, 1));
   x = add(x, p.lookup(Layout::matrix_f32, width, 2));
+  x = add(x, p.lookup(Layout::table_i8, width, 3));
   x = p.norm(x, width, 0, true);
   uint32_t columns = width;
   for (uint32_t activation = 0; activation < 7; ++activation, ++columns) {

@@ -17,6 +17,8 @@ namespace embedrt::test {
 
 using Bytes = std::vector<std::byte>;
 
+constexpr uint32_t kTypes = 3;
+
 struct TensorText {
   uint32_t layout, rows, columns;
   uint64_t offset, size;
@@ -55,7 +57,7 @@ class ProgramMaker {
   uint16_t instruction(const char* op, std::vector<uint16_t> inputs, std::vector<uint16_t> tensors,
                        const std::map<size_t, uint32_t>& words = {});
 
-  // Shorthands that make the tensors too.
+  // Shorthands that make the tensors too. A table of token types has kTypes rows.
   uint16_t lookup(Layout layout, uint32_t columns, uint32_t index);
   uint16_t norm(uint16_t x, uint32_t columns, uint32_t kind, bool bias);
   uint16_t linear(Layout layout, std::vector<uint16_t> inputs, uint32_t n, uint32_t k, uint32_t activation, bool bias);

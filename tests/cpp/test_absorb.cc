@@ -75,7 +75,7 @@ std::vector<float> run(const Model& model, const std::vector<uint32_t>& lengths,
   const std::string& output = model.program().outputs[0].name;
   const bool rows = model.output_type(output).kind == ValueKind::rows;
   std::vector<float> out((rows ? ids.size() : lengths.size()) * width);
-  model.run(ids, offsets, output, out.data(), [] { return false; });
+  model.run({.ids = ids, .offsets = offsets}, {{output, out.data()}}, [] { return false; });
   return out;
 }
 
@@ -84,7 +84,7 @@ std::vector<float> run(const Model& model, const std::vector<uint32_t>& lengths,
 TEST(absorb_when_attention_alone_reads_whole_panels) {
   const auto absorbed = [](const ProgramMaker& maker) {
     const Program program = load_program(maker.section(), maker.bulk);
-    const Plan plan(program, program.outputs[0].value);
+    const Plan plan(program, {program.outputs[0].value});
     const Step* step = attention_step(plan);
     // The value of an absorbed producer has no memory of its own.
     constexpr uint16_t kQkv = 2;
@@ -129,7 +129,7 @@ TEST(absorb_stays_in_its_scratch) {
   for (const Heads& heads : kHeads) {
     const ModelFile file(MappedFile::copy(make_file(attention_program(heads, false))));
     const Program program = load_program(file);
-    const Plan plan(program, program.outputs[0].value);
+    const Plan plan(program, {program.outputs[0].value});
     const Step& step = *attention_step(plan);
     const size_t width = heads.count * heads.dim;
     Guarded<uint8_t> bytes(kRows * kStride);
@@ -167,7 +167,7 @@ TEST(absorb_of_a_long_text_never_holds_its_qkv) {
   for (const Heads& heads : kHeads) {
     const ModelFile file(MappedFile::copy(make_file(attention_program(heads, false))));
     const Program program = load_program(file);
-    const Plan plan(program, program.outputs[0].value);
+    const Plan plan(program, {program.outputs[0].value});
     const Step& step = *attention_step(plan);
     constexpr size_t kTokens = 8192;
     const size_t scratch = step.instruction->op->scratch(kernels, *step.instruction, step.producer, kTokens, kTokens);
@@ -180,7 +180,7 @@ TEST(absorb_of_a_long_text_never_holds_its_qkv) {
 TEST(absorb_when_only_a_maximum_is_taken) {
   const auto absorbed = [](const ProgramMaker& maker) {
     const Program program = load_program(maker.section(), maker.bulk);
-    const Plan plan(program, program.outputs[0].value);
+    const Plan plan(program, {program.outputs[0].value});
     constexpr uint16_t kProduct = 2;
     return std::none_of(plan.buffers().begin(), plan.buffers().end(),
                         [](const Buffer& buffer) { return buffer.value == kProduct; });
@@ -223,7 +223,7 @@ TEST(absorb_of_columns_stays_in_its_scratch) {
   const Kernels& kernels = *kernels_of(available_isas().front());
   const ModelFile file(MappedFile::copy(make_file(pool_program(Layout::panel_f32, kOut, false))));
   const Program program = load_program(file);
-  const Plan plan(program, program.outputs[0].value);
+  const Plan plan(program, {program.outputs[0].value});
   const Step& step = plan.steps().back();
   Random random(1);
   FloatRows x(kRows, kColumns, Filling::plain, random);
@@ -236,10 +236,12 @@ TEST(absorb_of_columns_stays_in_its_scratch) {
     output.x = out.row(0);
     output.stride = out.stride();
     const size_t starts[] = {0, rows / 3, rows};
+    const RowRange pooled[] = {{0, rows / 3}, {rows / 3, rows}};
     Guarded<std::byte> scratch(step.instruction->op->scratch(kernels, *step.instruction, step.producer, kRows, kRows));
     step.instruction->op->run({.kernels = kernels,
                                .rows = 2,
                                .starts = starts,
+                               .pooled = pooled,
                                .inputs = {&input, 1},
                                .producer = step.producer,
                                .output = output,

@@ -65,7 +65,7 @@ std::vector<float> vectors(const Model& model) {
   const std::string& output = model.program().outputs.back().name;
   const ValueType type = model.output_type(output);
   std::vector<float> result((type.kind == ValueKind::rows ? ids.size() : offsets.size() - 1) * type.columns);
-  model.run(ids, offsets, output, result.data(), [] { return false; });
+  model.run({.ids = ids, .offsets = offsets}, {{output, result.data()}}, [] { return false; });
   return result;
 }
 

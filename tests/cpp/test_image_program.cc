@@ -374,7 +374,7 @@ TEST(image_program_outputs) {
     m.program.outputs = {{"patch_embeddings", 1}, {name, value}};
     CHECK_THROWS(FormatError, message, load(m.program));
   };
-  refused("output 1 (logits): the value has no row for each image", "logits", 1);
+  refused("output 1 (logits): the value has no row for each text or image", "logits", 1);
   refused("output 1 (class_token): the value has no row for each image", "class_token", 2);
   refused("output 1 (sentence_embedding): the value has no row for each text", "sentence_embedding", 3);
   refused("output 1 (token_embeddings): the value has no row for each token", "token_embeddings", 1);

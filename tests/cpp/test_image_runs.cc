@@ -156,11 +156,11 @@ TEST(image_runs_of_two_towers) {
   CHECK(model.run_images(pixels.data(), 3, "image_embedding", out.data(), never));
   const std::vector<int32_t> ids = {1, 2, 3};
   const std::vector<int64_t> offsets = {0, 3};
-  CHECK(model.run(ids, offsets, "sentence_embedding", out.data(), never));
+  CHECK(model.run({.ids = ids, .offsets = offsets}, {{"sentence_embedding", out.data()}}, never));
   CHECK_THROWS(InputError, "the output sentence_embedding is of texts, not of images",
                model.run_images(pixels.data(), 3, "sentence_embedding", out.data(), never));
   CHECK_THROWS(InputError, "the output image_embedding is of images, not of texts",
-               model.run(ids, offsets, "image_embedding", out.data(), never));
+               model.run({.ids = ids, .offsets = offsets}, {{"image_embedding", out.data()}}, never));
   CHECK_THROWS(InputError, "the model has no output logits; it has sentence_embedding image_embedding",
                model.run_images(pixels.data(), 3, "logits", out.data(), never));
   CHECK(model.work(0, "image_embedding") == 6 * 16 * 12);

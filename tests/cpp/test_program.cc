@@ -234,13 +234,41 @@ TEST(program_outputs) {
   refused("output 0 (sentence_embedding): there is no value 0", [](Maker m) { m.outputs[0].second = 0; });
   refused("output 0 (sentence_embedding): there is no value 14", [](Maker m) { m.outputs[0].second = 14; });
   refused("output 0 (colours): the name is unknown", [](Maker m) { m.outputs[0].first = "colours"; });
-  refused("output 0 (logits): the value has no row for each image", [](Maker m) { m.outputs[0].first = "logits"; });
-  refused("output 0 (token_embeddings): the value has no row for each token",
-          [](Maker m) { m.outputs[0].first = "token_embeddings"; });
+  for (const char* name : {"token_embeddings", "token_weights", "multi_vector_embedding"})
+    refused(("output 0 (" + std::string(name) + "): the value has no row for each token").c_str(),
+            [&](Maker m) { m.outputs[0].first = name; });
+  refused("output 0 (class_token): the value has no row for each image",
+          [](Maker m) { m.outputs[0].first = "class_token"; });
+  refused("output 0 (logits): the value has no row for each text or image",
+          [](Maker m) { m.outputs[0] = {"logits", 3}; });
+  refused("output 0 (sparse_embedding): the value has no row for each text",
+          [](Maker m) { m.outputs[0] = {"sparse_embedding", 3}; });
+  refused("output 0 (token_weights): the value has several columns",
+          [](Maker m) { m.outputs[0] = {"token_weights", 3}; });
   refused("output 0 (sentence_embedding): the value has no row for each text",
           [](Maker m) { m.outputs[0].second = 3; });
   refused("output 1 (sentence_embedding): the name is there twice", [](Maker m) { m.outputs.push_back(m.outputs[0]); });
   refused("instruction 12 (normalize): nothing reads its value", [](Maker m) { m.outputs[0].second = 12; });
+  for (const char* name : {"logits", "sparse_embedding"}) {
+    ProgramMaker texts = tiny_encoder(true);
+    texts.outputs[0].first = name;
+    CHECK(load(texts).outputs[0].name == name);
+  }
+}
+
+TEST(program_types_are_those_that_every_table_has) {
+  CHECK(load(tiny_encoder(true)).limits.types == 0);
+  ProgramMaker maker;
+  const auto table = [&](uint32_t rows, uint32_t offset) {
+    return maker.instruction("lookup", {0}, {maker.tensor(Layout::matrix_f32, rows, 8)}, {{0, 3}, {1, offset}});
+  };
+  const uint16_t both = maker.instruction("add", {table(7, 2), table(4, 0)}, {});
+  maker.outputs = {{"token_embeddings", both}};
+  CHECK(load(maker).limits.types == 4);
+  maker.instructions[0].words[1] = 6;
+  CHECK(load(maker).limits.types == 1);
+  maker.instructions[0].words[1] = 7;
+  CHECK_THROWS(FormatError, "instruction 0 (lookup): table has 7 rows, the index reaches 8", load(maker));
 }
 
 TEST(program_costs) {

@@ -57,7 +57,7 @@ std::vector<float> run(const Model& model, const Lengths& lengths) {
   const Call call(lengths);
   std::vector<float> out(call.ids.size() * model.output_type("token_embeddings").columns);
   const auto never = [] { return false; };
-  CHECK(model.run(call.ids, call.offsets, "token_embeddings", out.data(), never));
+  CHECK(model.run({.ids = call.ids, .offsets = call.offsets}, {{"token_embeddings", out.data()}}, never));
   return out;
 }
 
@@ -121,7 +121,7 @@ TEST(sharing_asks_stop_before_each_block) {
   std::vector<float> out(call.ids.size() * 576);
   int asked = 0;
   const auto stop = [&] { return ++asked == 2; };
-  CHECK(!model.run(call.ids, call.offsets, "token_embeddings", out.data(), stop));
+  CHECK(!model.run({.ids = call.ids, .offsets = call.offsets}, {{"token_embeddings", out.data()}}, stop));
   CHECK(asked == 2);
 }
 
@@ -156,6 +156,6 @@ TEST(sharing_only_what_is_worth_it) {
   const Call call({9});
   std::vector<float> out(16);
   const auto never = [] { return false; };
-  CHECK(tiny.run(call.ids, call.offsets, "sentence_embedding", out.data(), never));
+  CHECK(tiny.run({.ids = call.ids, .offsets = call.offsets}, {{"sentence_embedding", out.data()}}, never));
   CHECK(pool_threads() == before);
 }

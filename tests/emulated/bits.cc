@@ -65,7 +65,7 @@ void hash_model(const Kernels& kernels, const std::string& path) {
     const ValueType type = model.output_type(output.name);
     const size_t rows = type.kind == ValueKind::rows ? ids.size() : offsets.size() - 1;
     std::vector<float> vectors(rows * type.columns);
-    model.run(ids, offsets, output.name, vectors.data(), [] { return false; });
+    model.run({.ids = ids, .offsets = offsets}, {{output.name, vectors.data()}}, [] { return false; });
     std::vector<uint8_t> bytes;
     append(bytes, vectors.data(), vectors.size());
     print(output.name, bytes);

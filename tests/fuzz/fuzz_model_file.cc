@@ -1,10 +1,12 @@
 // A model file, taken all the way: read, verify, list, run. Whatever the bytes are, the result is an Error or a defined
 // answer: the same bits on every instruction set, alone and in a batch.
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,10 +47,13 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 25;
 struct Items {
   std::vector<int32_t> ids;
   std::vector<int64_t> offsets{0};
+  std::optional<std::vector<int32_t>> types;
+  std::optional<std::vector<std::array<int64_t, 2>>> spans;
   std::vector<uint8_t> pixels;
   size_t images = 0;
 
   size_t count() const { return images > 0 ? images : offsets.size() - 1; }
+  TextCall call() const { return {.ids = ids, .offsets = offsets, .types = types, .spans = spans}; }
 };
 
 // Empty texts, short ones, and one of the program's longest length or so: sometimes longer than a block of texts.
@@ -63,6 +68,23 @@ Items ragged(const ProgramLimits& limits, size_t choice) {
     texts.offsets.push_back(static_cast<int64_t>(texts.ids.size()));
   }
   if (!texts.ids.empty()) texts.ids.back() = static_cast<int32_t>(limits.vocabulary - 1);
+  if (limits.types > 0) {
+    texts.types.emplace();
+    for (size_t i = 0; i < texts.ids.size(); ++i)
+      texts.types->push_back(static_cast<int32_t>((i * i + choice) % limits.types));
+  }
+  return texts;
+}
+
+// Of every text that has tokens the whole and then `more` spans, one of which ends with the text.
+Items with_spans(Items texts, size_t more) {
+  texts.spans.emplace();
+  for (size_t text = 0; text + 1 < texts.offsets.size(); ++text) {
+    const int64_t first = texts.offsets[text], last = texts.offsets[text + 1];
+    if (first == last) continue;
+    texts.spans->push_back({first, last});
+    for (size_t i = 0; i < more; ++i) texts.spans->push_back({first + static_cast<int64_t>(i) % (last - first), last});
+  }
   return texts;
 }
 
@@ -90,9 +112,7 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 
 Result run(const Model& model, const Items& items, const std::string& output) {
   const ValueType type = model.output_type(output);
-  const size_t rows = type.image                     ? items.images * type.item_rows()
-                      : type.kind == ValueKind::rows ? items.ids.size()
-                                                     : items.count();
+  const size_t rows = type.image ? items.images * type.item_rows() : items.call().rows(type);
   Result result;
   result.rows.resize(rows * type.columns);
   const auto never = [] { return false; };
@@ -100,7 +120,7 @@ Result run(const Model& model, const Items& items, const std::string& output) {
     if (type.image) {
       model.run_images(items.pixels.data(), items.images, output, result.rows.data(), never);
     } else {
-      model.run(items.ids, items.offsets, output, result.rows.data(), never);
+      model.run(items.call(), {{output, result.rows.data()}}, never);
     }
   } catch (const InputError&) {
     broken("good input was refused");
@@ -136,6 +156,8 @@ void check_alone(const Model& model, const Items& items, size_t i, const std::st
     first *= type.item_rows();
   } else {
     one.ids.assign(items.ids.begin() + items.offsets[i], items.ids.begin() + items.offsets[i + 1]);
+    if (items.types)
+      one.types.emplace(items.types->begin() + items.offsets[i], items.types->begin() + items.offsets[i + 1]);
     one.offsets.push_back(static_cast<int64_t>(one.ids.size()));
     if (type.kind == ValueKind::rows) first = static_cast<size_t>(items.offsets[i]);
   }
@@ -145,6 +167,34 @@ void check_alone(const Model& model, const Items& items, size_t i, const std::st
     explain(model, output, alone, {{rows.begin(), rows.end()}, {}});
     broken("an item alone gives other bits than in a batch");
   }
+}
+
+// All outputs of texts in one pass, beside each alone; and spans of whole texts beside texts.
+void check_together(const Model& model, const Items& texts, size_t choice) {
+  std::vector<Result> alone, together;
+  std::vector<Target> targets;
+  for (const Output& output : model.program().outputs) {
+    const ValueType type = model.output_type(output.name);
+    if (type.image) continue;
+    alone.push_back(run(model, texts, output.name));
+    if (!alone.back().error.empty()) return;
+    together.emplace_back().rows.resize(alone.back().rows.size());
+    targets.push_back({output.name, together.back().rows.data()});
+    const size_t more = choice % 50;
+    const Result spans = run(model, with_spans(texts, more), output.name);
+    size_t row = 0;
+    for (size_t text = 0; type.kind == ValueKind::segments && text < texts.count(); ++text) {
+      if (texts.offsets[text] == texts.offsets[text + 1]) continue;
+      if (spans.error.empty() && !same_bits(std::span(spans.rows).subspan(row * type.columns, type.columns),
+                                            std::span(alone.back().rows).subspan(text * type.columns, type.columns)))
+        broken("a span of all of a text gives other bits than the text");
+      row += 1 + more;
+    }
+  }
+  if (targets.empty()) return;
+  model.run(texts.call(), targets, [] { return false; });
+  for (size_t i = 0; i < alone.size(); ++i)
+    if (!same_bits(alone[i].rows, together[i].rows)) broken("outputs in one pass have other bits than one by one");
 }
 
 void compare(const std::shared_ptr<const MappedFile>& source, const Model& scalar, const Kernels& kernels,
@@ -169,6 +219,7 @@ void compare(const std::shared_ptr<const MappedFile>& source, const Model& scala
     progress.finite_images += image;
     check_alone(other, items, choice % items.count(), output.name, result);
   }
+  check_together(other, texts, choice);
 }
 
 // One instruction set for each input, for speed; all of them when inputs that were found before are tried again.
@@ -195,7 +246,7 @@ void check_refusals(const Model& model) {
     std::vector<float> out(1);  // nothing is written
     const auto never = [] { return false; };
     try {
-      model.run(ids, offsets, output, out.data(), never);
+      model.run({.ids = ids, .offsets = offsets}, {{output, out.data()}}, never);
     } catch (const InputError&) {
       return;
     }
@@ -206,6 +257,18 @@ void check_refusals(const Model& model) {
   refused({static_cast<int32_t>(model.program().limits.vocabulary)}, {0, 1});
   refused({0, 0}, {0, 1});
   refused({0, 0}, {0, 3, 2});
+  const std::vector<int32_t> ids = {0};
+  const std::vector<int64_t> offsets = {0, 1};
+  std::vector<float> out(1);
+  for (const std::array<int64_t, 2> span : {std::array<int64_t, 2>{0, 2}, {1, 1}, {-1, 1}}) {
+    const std::vector spans = {span};
+    try {
+      model.run({.ids = ids, .offsets = offsets, .spans = spans}, {{output, out.data()}}, [] { return false; });
+      broken("a bad span was taken");
+    } catch (const InputError&) {
+      // As it should be.
+    }
+  }
   refused({}, {});
 }
 

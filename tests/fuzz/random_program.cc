@@ -45,7 +45,7 @@ class Generator {
   }
 
   uint16_t lookup(uint32_t columns) {
-    const uint32_t index = below(3);
+    const uint32_t index = below(4);
     return program_.lookup(index == 1 || chance(2) ? Layout::matrix_f32 : Layout::table_i8, columns, index);
   }
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from image_programs import MADE
-from numeric_programs import LENGTHS, UNIT, Float64, RowsProgram, normal, offsets_of, rng
+from numeric_programs import LENGTHS, UNIT, Float64, RowsProgram, core_model, normal, offsets_of, rng
 
 from embedrt_convert import reference
 
@@ -52,6 +52,23 @@ def test_lookup_hands_rows_on_unchanged(columns: int) -> None:
     case = RowsProgram(x, lengths=LENGTHS)
     case.output_is(case.inputs[0])
     assert case.core().tobytes() == x.tobytes()
+
+
+def test_lookup_of_types() -> None:
+    table = normal(rng(3), 5, 17)
+    case = RowsProgram(normal(rng(4), ROWS, 1), lengths=LENGTHS)
+    case.output_is(case.program.op("lookup", 0, name="types", index="type", offset=2, table=table))
+    case.program.instructions.pop(0)
+    case.output_is(1)
+    model = core_model(case.program)
+    assert model.types_count == 3
+    types = rng(5).integers(0, 3, ROWS).astype(np.int32)
+    offsets = offsets_of(LENGTHS)
+    typed = reference.run(case.program, case.ids, offsets, "token_embeddings", types=types)
+    np.testing.assert_array_equal(typed, table[2 + types])
+    assert model.run(case.ids, offsets, "token_embeddings", types=types).tobytes() == table[2 + types].tobytes()
+    assert case.core().tobytes() == table[np.full(ROWS, 2)].tobytes()
+    np.testing.assert_array_equal(case.reference(), table[np.full(ROWS, 2)])
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
@@ -130,6 +147,30 @@ def test_pool(columns: int, kind: str) -> None:
         if kind not in ("first", "last", "max"):
             bound[item] = (len(rows) + 2) * UNIT * POOLS[kind](np.abs(rows))
     check(case.core(), both_references(case, expected), bound)
+
+
+@pytest.mark.parametrize("kind", sorted(POOLS))
+def test_pool_of_spans(kind: str) -> None:
+    """Against pooling texts that are those rows: the same bits. The program's own kind is another."""
+    x = normal(rng(8), ROWS, 50)
+    case = RowsProgram(x, lengths=LENGTHS)
+    case.op("pool", kind="mean" if kind == "first" else "first")
+    offsets = offsets_of(LENGTHS)
+    spans = np.array(
+        [[i, j] for part in PARTS for i in range(part.start, part.stop) for j in range(i + 1, part.stop + 1)]
+    )
+    found = core_model(case.program, 2).run(case.ids, offsets, "sentence_embedding", spans=spans, pooling=kind)
+
+    parts = RowsProgram(x, lengths=LENGTHS)
+    parts.op("pool", kind=kind)
+    rows = np.concatenate([np.arange(begin, end) for begin, end in spans.tolist()]).astype(np.int32)
+    alone = core_model(parts.program).run(
+        rows, offsets_of([end - begin for begin, end in spans.tolist()]), "sentence_embedding"
+    )
+    assert found.tobytes() == alone.tobytes()
+    expected = np.array([POOLS[kind](x[begin:end].astype(np.float64)) for begin, end in spans.tolist()])
+    made = reference.run(case.program, case.ids, offsets, spans=spans, pooling=kind)
+    np.testing.assert_allclose(made, expected, rtol=1e-12, atol=1e-14)
 
 
 ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {

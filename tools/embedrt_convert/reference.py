@@ -23,10 +23,20 @@ _TINY = 2.0**-100  # ranges below this quantise to zeros
 
 
 def run(
-    program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str = "sentence_embedding"
+    program: Program,
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    output: str = "sentence_embedding",
+    *,
+    types: NDArray[np.int32] | None = None,
+    spans: NDArray[np.int64] | None = None,
+    pooling: str | None = None,
 ) -> Values:
-    """An output of the program for token ids [n] in segments offsets [m + 1]: float64 [n, columns] or [m, columns]."""
-    return run_all(program, ids, offsets)[program.outputs[output]]
+    """An output of the program for token ids [n] in segments offsets [m + 1]: float64 [n, columns] or [m, columns].
+
+    types [n], spans [s, 2] (then [s, columns] for an output of segments) and pooling are those of `_core.Model.run`.
+    """
+    return run_all(program, ids, offsets, types=types, spans=spans, pooling=pooling)[program.outputs[output]]
 
 
 def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image_embedding") -> Values:
@@ -34,10 +44,18 @@ def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image
     return trace_images(program, pixels)[0][program.outputs[output]]
 
 
-def run_all(program: Program, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> list[Values]:
+def run_all(
+    program: Program,
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    *,
+    types: NDArray[np.int32] | None = None,
+    spans: NDArray[np.int64] | None = None,
+    pooling: str | None = None,
+) -> list[Values]:
     """Every value that texts define, in order; value 0 is the ids, as a column. Those of images are empty."""
-    values, _ = _run(program, np.asarray(ids, np.float64)[:, None], Segments(np.asarray(offsets, np.int64)), "lookup")
-    return values
+    segments = Segments(np.asarray(offsets, np.int64), types=types, spans=spans, pooling=pooling)
+    return _run(program, np.asarray(ids, np.float64)[:, None], segments, "lookup")[0]
 
 
 def run_after(
@@ -89,7 +107,9 @@ def _bias(tensors: Tensors) -> Values:
 
 def lookup(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
     tokens = inputs[0][:, 0].astype(np.int64)
-    index = {"token": tokens, "position": segments.positions(), "constant": np.zeros_like(tokens)}[attributes["index"]]
+    none = np.zeros_like(tokens)
+    types = none if segments.types is None else np.asarray(segments.types, np.int64)
+    index = {"token": tokens, "position": segments.positions(), "constant": none, "type": types}[attributes["index"]]
     index = index + attributes["offset"]
     rows = _f64(tensors["table"][index])
     return rows * _f64(tensors["scale"][index, None]) if "scale" in tensors else rows
@@ -207,9 +227,10 @@ def pool(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Seg
         sums = np.add.reduceat(inputs[0] - segments.zero, segments.offsets[:-1])
         means: Values = sums * _f64(tensors["scale"])
         return means
-    one = POOLINGS[attributes["kind"]]
-    out = np.zeros((len(segments.offsets) - 1, inputs[0].shape[1]))
-    for item, part in enumerate(segments.slices()):
+    one = POOLINGS[segments.pooling or attributes["kind"]]
+    pooled = segments.pooled()
+    out = np.zeros((len(pooled), inputs[0].shape[1]))
+    for item, part in enumerate(pooled):
         if part.stop > part.start:
             out[item] = one(inputs[0][part][attributes["skip"] :])
     return out

@@ -21,7 +21,8 @@ class Segments:
     """The items of a value: item i is rows offsets[i] to offsets[i + 1].
 
     An image has `prefix` rows and then `height` lines of `width`; `zero` is the byte that stands for 0 in a value of
-    bytes.
+    bytes. Of texts: the tokens' types (0 where None), the spans that are pooled instead of the items, and the kind of
+    pooling that goes before the program's.
     """
 
     offsets: NDArray[np.int64]
@@ -29,9 +30,16 @@ class Segments:
     width: int = 0
     prefix: int = 0
     zero: int = 0
+    types: NDArray[np.int32] | None = None
+    spans: NDArray[np.int64] | None = None
+    pooling: str | None = None
 
     def slices(self) -> list[slice]:
         return [slice(begin, end) for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+    def pooled(self) -> list[slice]:
+        """The rows that each row of a value of kind segments is made of."""
+        return self.slices() if self.spans is None else [slice(begin, end) for begin, end in self.spans.tolist()]
 
     def positions(self) -> NDArray[np.int64]:
         """Each row's place in its segment."""
