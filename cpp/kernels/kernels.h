@@ -1,9 +1,9 @@
 // The table of kernels that every instruction set exports, and the arguments they take. Formulas: docs/numerics.md.
 //
 // Common rules. Float rows have a stride that is a multiple of 16 floats, so that whole vectors may be read and written
-// past the last column; what stands there is unspecified. Quantised rows have a stride that is a multiple of 64 bytes,
-// zero past the last column, and room for a multiple of 16 rows. Packed weights may be read 1,024 bytes past their end.
-// Kernels do not allocate, throw or start threads.
+// past the last column; what stands there is unspecified. Planes of quantised rows are a multiple of 64 bytes apart,
+// zero past the last column, and there is room for a multiple of 16 rows. Packed weights may be read 1,024 bytes past
+// their end. Kernels do not allocate, throw or start threads.
 #pragma once
 
 #include <cstddef>
@@ -46,13 +46,15 @@ constexpr size_t quantized_stride(size_t columns) {
   return round_up(columns, 64);
 }
 
-// Rows of uint8 with one scale and offset each: x ≈ scale · data + offset. The offset is −scale times the zero point,
-// the integer whose x is 0.
+// Rows of integers with one scale and offset each: x ≈ scale · a + offset. The offset is −scale times the zero point,
+// the integer whose x is 0. One plane: a is a byte. Two: a row's high bytes, then, half a stride further, its low ones;
+// so a dot takes them for two rows of bytes.
 struct QuantizedRows {
   uint8_t* data = nullptr;
-  size_t stride = 0;
+  size_t stride = 0;  // bytes from one row to the next
   float* scale = nullptr;
   float* offset = nullptr;
+  uint32_t planes = 1;
 };
 
 struct QuantizeArgs {

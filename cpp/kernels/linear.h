@@ -1,5 +1,5 @@
-// Linear layers. int8: an exact dot of bytes, then scale, offset, bias, activation and residual while the sums are
-// in the first-level cache. float32: each output accumulated over k in order.
+// Linear layers. int8: an exact dot of bytes, or of two planes of bytes, then scale, offset, bias, activation and
+// residual while the sums are in the first-level cache. float32: each output accumulated over k in order.
 #pragma once
 
 #include "kernels/math.h"
@@ -8,8 +8,9 @@
 namespace embedrt {
 namespace {
 
-// int32 sums of one panel, [rows, 16] at `acc` → its sixteen outputs. The constants of the columns stay in registers.
-template <class V, Activation activation>
+// int32 sums of one panel, [rows · planes, 16] at `acc` → its sixteen outputs. The constants of the columns stay in
+// registers.
+template <class V, Activation activation, size_t planes>
 void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, const int32_t* acc, size_t acc_stride) {
   const auto scale = V::load(args.scale + n);
   const auto correction = V::mul(V::to_float(V::load_int(args.column_sums + n)), scale);
@@ -18,13 +19,18 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
   const float* row_offset = args.x.offset + row0;
   float* out = args.out + row0 * args.out_stride + n;
   const float* residual = args.residual ? args.residual + row0 * args.residual_stride + n : nullptr;
+  const auto sum = [&](size_t at) {
+    const int32_t* sums = acc + planes * at * acc_stride;
+    const auto high = V::to_float(V::load_int(sums));
+    if constexpr (planes == 1) return high;
+    return V::fma(high, V::set1(256.0f), V::to_float(V::load_int(sums + acc_stride)));
+  };
   // N rows at a time, side by side through the activation.
   const auto finish = [&]<int N>(size_t r) {
     using W = Wide<V, N>;
     auto y = W::make([&](int i) {
       const size_t at = r + static_cast<size_t>(i);
-      return V::fma(V::to_float(V::load_int(acc + at * acc_stride)), V::mul(V::set1(row_scale[at]), scale),
-                    V::fma(V::set1(row_offset[at]), correction, bias));
+      return V::fma(sum(at), V::mul(V::set1(row_scale[at]), scale), V::fma(V::set1(row_offset[at]), correction, bias));
     });
     y = Math<W>::template activate<activation>(y);
     for (int i = 0; i < N; ++i) {
@@ -40,21 +46,22 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
 
 // Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the
 // weights of the panels); begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
-template <class Isa, Activation activation>
+template <class Isa, Activation activation, size_t planes>
 void linear_i8_with(const LinearI8Args& args) {
   alignas(64) int32_t acc[Isa::kRows * Isa::kPanels * 16];
+  constexpr size_t kRows = Isa::kRows / planes;
   constexpr size_t kStride = 16 * Isa::kPanels;
   const size_t panel_stride = round_up(args.k, 4) * 16;
   const size_t all_panels = round_up(args.n, 16) / 16;
   Isa::begin();
   for (size_t panel = 0; panel < all_panels; panel += Isa::kPanels) {
     const size_t panels = all_panels - panel < Isa::kPanels ? all_panels - panel : Isa::kPanels;
-    for (size_t row = 0; row < args.rows; row += Isa::kRows) {
-      const size_t rows = args.rows - row < Isa::kRows ? args.rows - row : Isa::kRows;
-      Isa::dot(args.x.data + row * args.x.stride, args.x.stride, rows, args.weight + panel * panel_stride, panel_stride,
-               args.k, panels, acc, kStride);
+    for (size_t row = 0; row < args.rows; row += kRows) {
+      const size_t rows = args.rows - row < kRows ? args.rows - row : kRows;
+      Isa::dot(args.x.data + row * args.x.stride, args.x.stride / planes, rows * planes,
+               args.weight + panel * panel_stride, panel_stride, args.k, panels, acc, kStride);
       for (size_t p = 0; p < panels; ++p)
-        finish_panel<typename Isa::V, activation>(args, row, rows, 16 * (panel + p), acc + 16 * p, kStride);
+        finish_panel<typename Isa::V, activation, planes>(args, row, rows, 16 * (panel + p), acc + 16 * p, kStride);
     }
   }
   Isa::end();
@@ -62,7 +69,10 @@ void linear_i8_with(const LinearI8Args& args) {
 
 template <class Isa>
 void linear_i8(const LinearI8Args& args) noexcept {
-  with_activation(args.activation, [&]<Activation activation>() { linear_i8_with<Isa, activation>(args); });
+  with_activation(args.activation, [&]<Activation activation>() {
+    if (args.x.planes == 2) return linear_i8_with<Isa, activation, 2>(args);
+    linear_i8_with<Isa, activation, 1>(args);
+  });
 }
 
 // The sums of R rows × P panels, over k in order. Inlined, so that they stay in registers.

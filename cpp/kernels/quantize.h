@@ -1,4 +1,5 @@
-// Float rows → rows of uint8 with a scale and a zero point each (docs/numerics.md, "Quantised rows").
+// Float rows → rows of 8-bit or 16-bit integers with a scale and a zero point each (docs/numerics.md, "Quantised
+// rows").
 #pragma once
 
 #include "kernels/kernels.h"
@@ -6,7 +7,7 @@
 namespace embedrt {
 namespace {
 
-// Below this a range counts as zero: 255 / range stays far from overflow, and range / 255 from the subnormals.
+// Below this a range counts as zero: top / range stays far from overflow, and range / top from the subnormals.
 constexpr float kSmallestRange = 0x1p-100f;
 
 // What quantising needs to know of a range that includes zero.
@@ -16,67 +17,99 @@ struct RowScale {
   float zero = 0.0f;  // the zero point, an integer
 };
 
-inline RowScale row_scale(float lo, float hi) {
+// The integers are 0 … top.
+inline RowScale row_scale(float lo, float hi, float top) {
   RowScale r;
   const float range = hi - lo;
   if (range >= kSmallestRange) {
-    r.scale = range / 255.0f;
-    r.inverse = 255.0f / range;
+    r.scale = range / top;
+    r.inverse = top / range;
     const float zero = -lo * r.inverse;
-    // To nearest even: 0 <= zero <= 255, so adding 1.5·2^23 rounds at the last bit.
-    r.zero = ((zero < 255.0f ? zero : 255.0f) + 12582912.0f) - 12582912.0f;
+    // To nearest even: 0 <= zero <= 65535, so adding 1.5·2^23 rounds at the last bit.
+    r.zero = ((zero < top ? zero : top) + 12582912.0f) - 12582912.0f;
   }
   return r;
 }
 
+// The scale is NaN where a value or the range is not finite.
 template <class V>
-void quantize_rows(const QuantizeArgs& args) noexcept {
+RowScale scale_of_row(const float* x, size_t columns, float top) {
   using F = typename V::F;
   const F none = V::set1(0.0f);
-  const size_t whole = args.columns / 16 * 16;
-  const int tail = static_cast<int>(args.columns - whole);
+  const size_t whole = columns / 16 * 16;
+  const int tail = static_cast<int>(columns - whole);
+  // Four of each: one chain would wait for its own latency. The order does not matter to any of them.
+  F lo[4] = {none, none, none, none}, hi[4] = {none, none, none, none}, bad[4] = {none, none, none, none};
+  const auto look = [&](F v, int i) {
+    lo[i] = V::min(v, lo[i]);
+    hi[i] = V::max(v, hi[i]);
+    bad[i] = V::fma(v, none, bad[i]);
+  };
+  size_t at = 0;
+  for (; at + 64 <= whole; at += 64)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) look(V::load(x + at + 16 * static_cast<size_t>(i)), i);
+  for (; at < whole; at += 16) look(V::load(x + at), 0);
+  if (tail) look(V::first(V::load(x + whole), tail, none), 1);
+  const F least_x = V::min(V::min(lo[0], lo[1]), V::min(lo[2], lo[3]));
+  const F most_x = V::max(V::max(hi[0], hi[1]), V::max(hi[2], hi[3]));
+  const F not_finite = V::add(V::add(bad[0], bad[1]), V::add(bad[2], bad[3]));
+  RowScale r = row_scale(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x), top);
+  r.scale += V::reduce_add(not_finite) + (r.scale - r.scale);
+  return r;
+}
+
+template <class V>
+void store_row(const float* x, size_t columns, const RowScale& r, uint8_t* out, size_t stride) {
+  const auto inverse = V::set1(r.inverse), zero = V::set1(r.zero);
+  const auto convert = [&](size_t c) { return V::round(V::fma(V::load(x + c), inverse, zero)); };
+  size_t c = 0;
+  for (; c + 64 <= columns; c += 64) {
+    const typename V::I v[4] = {convert(c), convert(c + 16), convert(c + 32), convert(c + 48)};
+    V::store_clamped_bytes(out + c, v);
+  }
+  // Past the last column the bytes must be zero; a column that is not there would quantise to the zero point.
+  const auto top = V::set1_int(255), bottom = V::set1_int(0);
+  for (; c < columns; c += 16) {
+    V::store_bytes(out + c, V::min_int(V::max_int(convert(c), bottom), top));
+    for (size_t i = columns; i < c + 16; ++i) out[i] = 0;
+  }
+  for (; c < stride; c += 16) V::store_bytes(out + c, V::set1_int(0));
+}
+
+// Planes of high and of low bytes.
+template <class V>
+void store_row_planes(const float* x, size_t columns, const RowScale& r, uint8_t* out, size_t plane) {
+  const auto inverse = V::set1(r.inverse), zero = V::set1(r.zero);
+  const auto top = V::set1_int(65535), bottom = V::set1_int(0);
+  const auto convert = [&](size_t c) {
+    if (c >= columns) return bottom;
+    auto a = V::fma(V::load(x + c), inverse, zero);
+    if (columns - c < 16) a = V::first(a, static_cast<int>(columns - c), V::set1(0.0f));
+    return V::min_int(V::max_int(V::round(a), bottom), top);
+  };
+  for (size_t c = 0; c < plane; c += 64) {
+    const typename V::I v[4] = {convert(c), convert(c + 16), convert(c + 32), convert(c + 48)};
+    V::store_planes(out + c, out + plane + c, v);
+  }
+}
+
+template <class V>
+void quantize_rows(const QuantizeArgs& args) noexcept {
+  const bool planes = args.out.planes == 2;
+  const size_t stride = args.out.stride;
   for (size_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
-    // Four of each: one chain would wait for its own latency. The order does not matter to any of them.
-    F lo[4] = {none, none, none, none}, hi[4] = {none, none, none, none}, bad[4] = {none, none, none, none};
-    const auto look = [&](F v, int i) {
-      lo[i] = V::min(v, lo[i]);
-      hi[i] = V::max(v, hi[i]);
-      bad[i] = V::fma(v, none, bad[i]);
-    };
-    size_t at = 0;
-    for (; at + 64 <= whole; at += 64)
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) look(V::load(x + at + 16 * static_cast<size_t>(i)), i);
-    for (; at < whole; at += 16) look(V::load(x + at), 0);
-    if (tail) look(V::first(V::load(x + whole), tail, none), 1);
-    const F least_x = V::min(V::min(lo[0], lo[1]), V::min(lo[2], lo[3]));
-    const F most_x = V::max(V::max(hi[0], hi[1]), V::max(hi[2], hi[3]));
-    const F not_finite = V::add(V::add(bad[0], bad[1]), V::add(bad[2], bad[3]));
-    RowScale r = row_scale(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x));
-    // NaN where a value or the range is not finite; then the bytes do not matter, and are zeros.
-    r.scale += V::reduce_add(not_finite) + (r.scale - r.scale);
-    const bool finite = r.scale == r.scale;
+    uint8_t* out = args.out.data + row * stride;
+    const RowScale r = scale_of_row<V>(x, args.columns, planes ? 65535.0f : 255.0f);
     args.out.scale[row] = r.scale;
     args.out.offset[row] = -(r.scale * r.zero);
-
-    uint8_t* out = args.out.data + row * args.out.stride;
-    const F inverse = V::set1(r.inverse), zero = V::set1(r.zero);
-    const auto convert = [&](size_t c) { return V::round(V::fma(V::load(x + c), inverse, zero)); };
-    size_t c = 0;
-    if (finite) {
-      for (; c + 64 <= whole; c += 64) {
-        const typename V::I v[4] = {convert(c), convert(c + 16), convert(c + 32), convert(c + 48)};
-        V::store_clamped_bytes(out + c, v);
-      }
-      // Past the last column the bytes must be zero; a column that is not there would quantise to the zero point.
-      const auto top = V::set1_int(255), bottom = V::set1_int(0);
-      for (; c < args.columns; c += 16) {
-        V::store_bytes(out + c, V::min_int(V::max_int(convert(c), bottom), top));
-        for (size_t i = args.columns; i < c + 16; ++i) out[i] = 0;
-      }
-    }
-    for (; c < args.out.stride; c += 16) V::store_bytes(out + c, V::set1_int(0));
+    if (!(r.scale == r.scale))  // then the bytes do not matter, and are zeros
+      for (size_t c = 0; c < stride; c += 16) V::store_bytes(out + c, V::set1_int(0));
+    else if (planes)
+      store_row_planes<V>(x, args.columns, r, out, stride / 2);
+    else
+      store_row<V>(x, args.columns, r, out, stride);
   }
 }
 

@@ -32,6 +32,10 @@ bool quantised(const Instruction& instruction) {
   return instruction.tensors[kWeight]->layout == Layout::panel_i8;
 }
 
+uint32_t quantised_bits(const Instruction& instruction) {
+  return quantised(instruction) ? instruction.words[kInputBits] : 0;
+}
+
 ValueType check(const Instruction& instruction, const ProgramLimits&) {
   const ValueType x = require_value(instruction, 0);
   const Tensor* weight = instruction.tensors[kWeight];
@@ -50,7 +54,9 @@ ValueType check(const Instruction& instruction, const ProgramLimits&) {
   }
   if (instruction.tensors[kBias]) require_tensor(instruction, kBias, Layout::vector_f32, 1, weight->rows);
   require(instruction.words[kInputScale] == kRow, "input_scale other than row is not known to this version");
-  require(instruction.words[kInputBits] == 8, "input_bits other than 8 is not known to this version");
+  const uint32_t bits = instruction.words[kInputBits];
+  require(bits == 8 || bits == 16, "input_bits is " + std::to_string(bits) + ", not 8 or 16");
+  require(bits == 8 || quantised(instruction), "input_bits has no meaning with a float32 weight");
   require(instruction.words[kStaticScale] == 0 && instruction.words[kStaticZero] == 0,
           "static_scale and static_zero have no meaning with input_scale row");
   const ValueType type = x.with_columns(weight->rows);
@@ -168,10 +174,12 @@ extern const Op linear_op = {
     .check = check,
     .work =
         [](const Instruction& instruction, const ProgramLimits&) {
-          return uint64_t{instruction.tensors[kWeight]->rows} * instruction.tensors[kWeight]->columns;
+          const Tensor& weight = *instruction.tensors[kWeight];
+          const uint64_t planes = quantised_bits(instruction) == 16 ? 2 : 1;
+          return planes * weight.rows * weight.columns;
         },
     .row_wise = true,
-    .reads_quantised = quantised,
+    .quantised_bits = quantised_bits,
     .run = run,
 };
 

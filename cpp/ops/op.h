@@ -112,8 +112,8 @@ struct Op {
   // True when row r of the result needs nothing but row r of the inputs (and r's own id and position).
   bool row_wise = false;
 
-  // True when this instruction reads its first input as quantised rows.
-  bool (*reads_quantised)(const Instruction&) = [](const Instruction&) { return false; };
+  // The bits, 8 or 16, of the quantised rows as which this instruction reads its first input; 0 where it reads floats.
+  uint32_t (*quantised_bits)(const Instruction&) = [](const Instruction&) { return uint32_t{0}; };
 
   // True when this instruction can compute its first input from `producer`'s inputs itself, piece by piece, so that the
   // whole of it never lies in memory.

@@ -11,7 +11,7 @@
 
 namespace embedrt {
 
-// A value's rows. `x` are its float rows; `q` its quantised rows, where a reader wants them, or, data and stride only,
+// A value's rows. `x` are its float rows; `q` its quantised rows, as the reader wants them, or, data and stride only,
 // the bytes of a uint8 value.
 struct View {
   float* x = nullptr;

@@ -38,11 +38,16 @@ size_t rows_of_buffer(const Plan& plan, const Buffer& buffer, const BlockSize& s
   return buffer.block ? rows : std::min(rows, plan.groups()[buffer.first_group].slice_rows);
 }
 
+// From one quantised row to the next.
+size_t row_bytes(const Buffer& buffer, const ValueType& type) {
+  return buffer.bits / 8 * quantized_stride(type.columns);
+}
+
 // Of one thread, where it is not for the whole block.
 size_t buffer_bytes(const Plan& plan, const Buffer& buffer, const BlockSize& size) {
   const ValueType type = plan.program().type(buffer.value);
   const size_t rows = rows_of_buffer(plan, buffer, size);
-  const size_t bytes = buffer.quantized                 ? quantized_parts(quantized_stride(type.columns), rows).total
+  const size_t bytes = buffer.bits > 0                  ? quantized_parts(row_bytes(buffer, type), rows).total
                        : type.element == Element::uint8 ? (rows + kRowsPast) * quantized_stride(type.columns)
                                                         : rows * float_stride(type.columns) * sizeof(float);
   return round_up(bytes + kSlack, 64);
@@ -134,32 +139,35 @@ void Frame::prepare(const Plan& plan, const Kernels& kernels, BlockSize size, un
     const ValueType type = plan.program().type(buffer.value);
     const size_t copy = buffer.block ? 0 : buffer_bytes(plan, buffer, size);
     Place& place = views_[buffer.value];
-    if (buffer.quantized) {
-      const size_t stride = quantized_stride(type.columns);
+    if (buffer.bits > 0) {
+      const uint32_t planes = buffer.bits / 8;
+      const size_t stride = row_bytes(buffer, type);
       const QuantizedParts parts = quantized_parts(stride, rows_of_buffer(plan, buffer, size));
-      place.quantized.q = {reinterpret_cast<uint8_t*>(at + parts.data), stride,
-                           reinterpret_cast<float*>(at + parts.scale), reinterpret_cast<float*>(at + parts.offset)};
-      place.quantized_copy = copy;
+      place.quantized[planes - 1] = {
+          {reinterpret_cast<uint8_t*>(at + parts.data), stride, reinterpret_cast<float*>(at + parts.scale),
+           reinterpret_cast<float*>(at + parts.offset), planes},
+          copy};
     } else if (type.element == Element::uint8) {
-      place.quantized.q.data = reinterpret_cast<uint8_t*>(at);
-      place.quantized.q.stride = quantized_stride(type.columns);
-      place.quantized_copy = copy;
+      place.quantized[0].rows.data = reinterpret_cast<uint8_t*>(at);
+      place.quantized[0].rows.stride = quantized_stride(type.columns);
+      place.quantized[0].copy = copy;
     } else {
       place.floats.x = reinterpret_cast<float*>(at);
       place.floats.stride = float_stride(type.columns);
-      place.float_copy = copy;
+      place.copy = copy;
     }
   }
 }
 
-View Frame::view(uint16_t value, const Slice& slice) const {
+View Frame::view(uint16_t value, uint32_t bits, const Slice& slice) const {
   const Place& place = views_[value];
-  View view{place.floats.x, place.floats.stride, place.quantized.q};
-  const size_t float_first = place.float_copy > 0 ? 0 : slice.first;
-  const size_t quantized_first = place.quantized_copy > 0 ? 0 : slice.first;
-  if (view.x != nullptr) view.x += float_first * view.stride + slice.worker * place.float_copy / sizeof(float);
+  const auto& quantized = place.quantized[bits == 16 ? 1 : 0];
+  View view{place.floats.x, place.floats.stride, quantized.rows};
+  const size_t float_first = place.copy > 0 ? 0 : slice.first;
+  const size_t quantized_first = quantized.copy > 0 ? 0 : slice.first;
+  if (view.x != nullptr) view.x += float_first * view.stride + slice.worker * place.copy / sizeof(float);
   if (view.q.data != nullptr) {
-    const size_t copy = slice.worker * place.quantized_copy;
+    const size_t copy = slice.worker * quantized.copy;
     view.q.data += quantized_first * view.q.stride + copy;
     if (view.q.scale != nullptr) {
       view.q.scale += quantized_first + copy / sizeof(float);
@@ -171,7 +179,7 @@ View Frame::view(uint16_t value, const Slice& slice) const {
 
 void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
   const Instruction& instruction = *step.instruction;
-  const View output = view(step.value, slice);
+  const View output = view(step.value, step.quantize, slice);
   if (step.quantize) {
     kernels_->quantize({output.x, output.stride, slice.rows, instruction.type.columns, output.q});
     return;
@@ -179,7 +187,7 @@ void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
   View inputs[4];
   const size_t count = std::min(step.inputs().size(), std::size(inputs));
   for (size_t i = 0; i < count; ++i)
-    if (step.inputs()[i] != 0) inputs[i] = view(step.inputs()[i], slice);
+    if (step.inputs()[i] != 0) inputs[i] = view(step.inputs()[i], i == 0 ? step.quantised_bits() : 0, slice);
   const ValueType& domain = instruction.input_types[0];
   std::vector<size_t> image_starts;
   if (domain.kind == ValueKind::grid && !instruction.op->row_wise)

@@ -52,11 +52,15 @@ class Frame {
   View result(uint16_t output) const { return views_[output].floats; }
 
  private:
+  // Bytes from the rows of one thread to those of the next, `copy`, are 0 for rows of the whole block, which all
+  // threads share.
   struct Place {
-    View floats;     // x and stride
-    View quantized;  // q
-    // Bytes from the rows of one thread to those of the next; 0 for rows of the whole block, which all threads share.
-    size_t float_copy = 0, quantized_copy = 0;
+    View floats;  // x and stride
+    size_t copy = 0;
+    struct {
+      QuantizedRows rows;
+      size_t copy = 0;
+    } quantized[2];  // of one plane, as are the bytes of a uint8 value, and of two
   };
   struct Layout {
     std::vector<size_t> offsets;  // one for each buffer of the plan
@@ -75,7 +79,8 @@ class Frame {
   static Layout lay_out(const Plan& plan, const Kernels& kernels, const BlockSize& size, unsigned threads);
   void run_group(const Group& group, const Block& block, unsigned threads);
   void run_step(const Step& step, const Block& block, const Slice& slice);
-  View view(uint16_t value, const Slice& slice) const;
+  // `bits`: of the quantised rows that are asked for.
+  View view(uint16_t value, uint32_t bits, const Slice& slice) const;
 
   const Plan* plan_ = nullptr;
   const Kernels* kernels_ = nullptr;

@@ -88,14 +88,14 @@ void Plan::schedule() {
     const Instruction& producer = instructions[input - 1];
     if (instructions[i].op->absorbs(instructions[i], producer)) absorbed[input] = &producer;
   }
-  std::vector<bool> quantized(values, false);
+  std::vector<uint32_t> quantized(values, 0);  // the bits that there are already, 8, 16 or both
   for (size_t i = 0; i < instructions.size(); ++i) {
     if (readers[i + 1] == 0 || absorbed[i + 1]) continue;
-    const Step step{&instructions[i], absorbed[instructions[i].inputs[0]], static_cast<uint16_t>(i + 1), false};
-    if (step.reads_quantised()) {
+    const Step step{&instructions[i], absorbed[instructions[i].inputs[0]], static_cast<uint16_t>(i + 1), 0};
+    if (const uint32_t bits = step.quantised_bits()) {
       const uint16_t input = step.inputs()[0];
-      if (!quantized[input]) steps_.push_back({&instructions[input - 1], nullptr, input, true});
-      quantized[input] = true;
+      if (!(quantized[input] & bits)) steps_.push_back({&instructions[input - 1], nullptr, input, bits});
+      quantized[input] |= bits;
     }
     steps_.push_back(step);
   }
@@ -108,7 +108,7 @@ void Plan::group() {
     const Step& step = steps_[s];
     const bool row_wise = step.quantize || step.instruction->op->row_wise;
     const ValueType& domain = step.instruction->type;
-    if (!groups_.empty() && row_wise && !step.reads_quantised() && groups_.back().row_wise &&
+    if (!groups_.empty() && row_wise && !step.quantised_bits() && groups_.back().row_wise &&
         groups_.back().domain.same_rows(domain)) {
       groups_.back().last = s + 1;
     } else {
@@ -135,7 +135,7 @@ void Plan::choose_block() {
     for (const Buffer& b : buffers_) {
       const ValueType type = program_->type(b.value);
       if (!b.block || type.kind != ValueKind::rows) continue;
-      const double bytes = static_cast<double>(b.quantized ? type.columns : type.columns * sizeof(float));
+      const double bytes = static_cast<double>(type.columns * (b.bits > 0 ? b.bits / 8 : sizeof(float)));
       if (b.born <= s && s <= b.dies) here += bytes;
       if (b.born == s) moved += 2.0 * bytes;  // written and read
     }
@@ -165,7 +165,10 @@ void Plan::find_lifetimes() {
 
   // A buffer is born at the step that writes it; every reader prolongs its life, and one in another group makes it a
   // block buffer.
-  std::vector<size_t> floats(program_->instructions.size() + 1, SIZE_MAX), bytes(floats);
+  std::vector<size_t> floats(program_->instructions.size() + 1, SIZE_MAX), bytes(floats), planes(floats);
+  const auto of_bits = [&](uint32_t bits) -> std::vector<size_t>& {
+    return bits == 0 ? floats : bits == 8 ? bytes : planes;
+  };
   const auto read = [&](size_t buffer, size_t step) {
     Buffer& b = buffers_[buffer];
     b.dies = step;
@@ -176,17 +179,14 @@ void Plan::find_lifetimes() {
     const bool whole = !groups_[group_of[s]].row_wise;
     if (steps_[s].quantize) {
       read(floats[defined], s);
-      bytes[defined] = buffers_.size();
-      buffers_.push_back({defined, true, whole, s, s, 0, 0});
-      continue;
+    } else {
+      for (size_t i = 0; i < steps_[s].inputs().size(); ++i) {
+        const uint16_t input = steps_[s].inputs()[i];
+        if (input != 0) read(of_bits(i == 0 ? steps_[s].quantised_bits() : 0)[input], s);
+      }
     }
-    for (size_t i = 0; i < steps_[s].inputs().size(); ++i) {
-      const uint16_t input = steps_[s].inputs()[i];
-      if (input == 0) continue;
-      read(i == 0 && steps_[s].reads_quantised() ? bytes[input] : floats[input], s);
-    }
-    floats[defined] = buffers_.size();
-    buffers_.push_back({defined, false, whole, s, s, 0, 0});
+    of_bits(steps_[s].quantize)[defined] = buffers_.size();
+    buffers_.push_back({defined, steps_[s].quantize, whole, s, s, 0, 0});
   }
   for (const uint16_t output : outputs_) {
     Buffer& result = buffers_[floats[output]];

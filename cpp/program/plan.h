@@ -10,18 +10,19 @@
 
 namespace embedrt {
 
-// One thing to do: run an instruction, or quantise the value that it defined for the readers that want bytes. An
+// One thing to do: run an instruction, or quantise the value that it defined for the readers that want it so. An
 // instruction that absorbed its producer reads the producer's inputs.
 struct Step {
   const Instruction* instruction;
   const Instruction* producer;
-  uint16_t value;  // that the instruction defines
-  bool quantize;
+  uint16_t value;     // that the instruction defines
+  uint32_t quantize;  // to so many bits; 0: run the instruction
 
   std::span<const uint16_t> inputs() const { return producer ? producer->inputs : instruction->inputs; }
-  bool reads_quantised() const {
+  // Of the quantised rows as which it reads its first input; 0 where it reads floats.
+  uint32_t quantised_bits() const {
     const Instruction& reader = producer ? *producer : *instruction;
-    return !quantize && reader.op->reads_quantised(reader);
+    return quantize ? 0 : reader.op->quantised_bits(reader);
   }
   // At least so many nanoseconds it takes one thread, on `rows` rows in segments of at most `longest` rows.
   double nanoseconds(size_t rows, size_t longest) const;
@@ -40,10 +41,11 @@ struct Group {
   size_t slice_rows;  // at most so many rows at a time
 };
 
-// Float rows or quantised rows of a value. `block`: for all rows of a block, else for one slice.
+// Float rows of a value, `bits` 0, or its quantised rows of so many bits. `block`: for all rows of a block, else for
+// one slice.
 struct Buffer {
   uint16_t value;
-  bool quantized;
+  uint32_t bits;
   bool block;
   size_t born, dies;               // steps, inclusive
   size_t first_group, last_group;  // those steps' groups

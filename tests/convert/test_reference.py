@@ -75,14 +75,16 @@ def test_quantised_rows():
     np.testing.assert_allclose(a * s + offset, [[0, 0], [1, 3], [-3, -1], [-1, 2], [0, 0]], atol=1e-12)
 
 
-def test_linear_int8_is_exact_in_whole_numbers():
+@pytest.mark.parametrize("bits", [8, 16])
+def test_linear_int8_is_exact_in_whole_numbers(bits):
     x = RNG.normal(size=(4, 37))
     weight = RNG.integers(-127, 128, (11, 37)).astype(np.int8)
     scale = RNG.uniform(0.01, 0.1, 11).astype(np.float32)
     sums = weight.sum(axis=1, dtype=np.int32)
     tensors = {"weight": weight, "scale": scale, "column_sums": sums}
-    y = reference.linear([x], tensors, {"activation": "none"}, SEGMENTS)
-    a, s, offset = reference.quantise_rows(x)
+    y = reference.linear([x], tensors, {"activation": "none", "input_bits": bits}, SEGMENTS)
+    a, s, offset = reference.quantise_rows(x, bits)
+    assert a.min() == 0 and a.max() == 2**bits - 1 and (a == np.rint(a)).all()
     z = np.rint(-offset / s)
     for row in range(4):
         for column in range(11):

@@ -87,14 +87,14 @@ uint16_t ProgramMaker::norm(uint16_t x, uint32_t columns, uint32_t kind, bool bi
 }
 
 uint16_t ProgramMaker::linear(Layout layout, std::vector<uint16_t> inputs, uint32_t n, uint32_t k, uint32_t activation,
-                              bool bias) {
+                              bool bias, uint32_t input_bits) {
   std::vector<uint16_t> roles = {tensor(layout, n, k), kNone, kNone, kNone};
   if (layout == Layout::panel_i8) {
     roles[1] = tensor(Layout::vector_f32, 1, n);
     roles[2] = tensor(Layout::vector_i32, 1, n);
   }
   if (bias) roles[3] = tensor(Layout::vector_f32, 1, n);
-  return instruction("linear", std::move(inputs), std::move(roles), {{0, activation}});
+  return instruction("linear", std::move(inputs), std::move(roles), {{0, activation}, {2, input_bits}});
 }
 
 Bytes ProgramMaker::section() const {
@@ -195,7 +195,7 @@ ProgramMaker every_op(uint32_t width) {
   for (uint32_t precision = 0; precision < 2; ++precision) {
     const Layout layout = precision == 0 ? Layout::panel_i8 : Layout::panel_f32;
     const uint32_t kv_heads = precision, all = precision == 0 ? 3 * inner : 5 * dim;
-    uint16_t qkv = p.linear(Layout::panel_i8, {x}, all, inner, 0, true);
+    uint16_t qkv = p.linear(Layout::panel_i8, {x}, all, inner, 0, true, precision == 0 ? 16 : 8);
     if (precision == 1) {
       const std::vector<uint16_t> weights = {p.tensor(Layout::vector_f32, 1, dim),
                                              p.tensor(Layout::vector_f32, 1, dim)};

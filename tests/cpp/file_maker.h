@@ -60,7 +60,8 @@ class ProgramMaker {
   // Shorthands that make the tensors too. A table of token types has kTypes rows.
   uint16_t lookup(Layout layout, uint32_t columns, uint32_t index);
   uint16_t norm(uint16_t x, uint32_t columns, uint32_t kind, bool bias);
-  uint16_t linear(Layout layout, std::vector<uint16_t> inputs, uint32_t n, uint32_t k, uint32_t activation, bool bias);
+  uint16_t linear(Layout layout, std::vector<uint16_t> inputs, uint32_t n, uint32_t k, uint32_t activation, bool bias,
+                  uint32_t input_bits = 8);
 
   Bytes section() const;
 

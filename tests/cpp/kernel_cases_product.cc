@@ -28,21 +28,21 @@ struct Panels {
 };
 
 struct Activations {
-  size_t stride;
+  size_t plane, stride;
   Guarded<uint8_t> data;
 
-  Activations(size_t rows, size_t k, Bytes bytes, Random& random)
-      : stride(round_up(k, 64)), data(round_up(rows, 16) * stride) {
-    for (size_t r = 0; r < round_up(rows, 16); ++r)
-      for (size_t c = 0; c < stride; ++c) {
-        const bool padding = r < rows && c >= k;
-        data[r * stride + c] = static_cast<uint8_t>(padding ? 0 : bytes == Bytes::random ? random.next() >> 24 : 255);
-      }
+  Activations(size_t rows, size_t k, Bytes bytes, Random& random, uint32_t planes = 1)
+      : plane(round_up(k, 64)), stride(planes * plane), data(round_up(rows, 16) * stride) {
+    for (size_t i = 0; i < data.size(); ++i) {
+      const bool padding = i < rows * stride && i % plane >= k;
+      data[i] = static_cast<uint8_t>(padding ? 0 : bytes == Bytes::random ? random.next() >> 24 : 255);
+    }
   }
 };
 
-std::string shape(size_t rows, size_t k, size_t n) {
-  return std::to_string(rows) + " rows, k " + std::to_string(k) + ", n " + std::to_string(n);
+std::string shape(size_t rows, size_t k, size_t n, uint32_t planes = 1) {
+  return std::string(planes == 2 ? "two planes, " : "") + std::to_string(rows) + " rows, k " + std::to_string(k) +
+         ", n " + std::to_string(n);
 }
 
 KernelCase dot_case(size_t rows, size_t k, size_t n, Bytes bytes) {
@@ -64,21 +64,22 @@ KernelCase dot_case(size_t rows, size_t k, size_t n, Bytes bytes) {
           }};
 }
 
-KernelCase quantize_case(size_t rows, size_t columns, Filling filling) {
-  return {"quantize", shape(rows, columns, 0), [=](const Kernels& kernels) {
+KernelCase quantize_case(size_t rows, size_t columns, Filling filling, uint32_t planes) {
+  return {"quantize", shape(rows, columns, 0, planes), [=](const Kernels& kernels) {
             Random random(rows * 1000003 + columns);
             FloatRows x(rows, columns, filling, random);
-            const size_t stride = round_up(columns, 64);
+            const size_t plane = round_up(columns, 64), stride = planes * plane;
             Guarded<uint8_t> data(round_up(rows, 16) * stride);
             Guarded<float> scale(rows + 16), offset(rows + 16);
-            kernels.quantize({x.row(0), x.stride(), rows, columns, {data.data(), stride, scale.data(), offset.data()}});
+            kernels.quantize(
+                {x.row(0), x.stride(), rows, columns, {data.data(), stride, scale.data(), offset.data(), planes}});
             std::vector<uint8_t> result;
             append(result, static_cast<const void*>(data.data()), rows * stride);
             append(result, scale.data(), rows);
             append(result, offset.data(), rows);
-            for (size_t r = 0; r < rows; ++r)
-              for (size_t c = columns; c < stride; ++c)
-                if (data[r * stride + c] != 0) throw std::runtime_error("bytes: not zero past the last column");
+            for (size_t row = 0; row < rows * planes; ++row)
+              for (size_t c = columns; c < plane; ++c)
+                if (data[row * plane + c] != 0) throw std::runtime_error("bytes: not zero past the last column");
             data.expect_untouched(rows * stride, data.size() - rows * stride, "bytes");
             data.expect_guards("bytes");
             scale.expect_untouched(rows, 16, "scales");
@@ -94,6 +95,7 @@ struct Epilogue {
   bool bias = true;
   bool residual = false;
   Filling filling = Filling::plain;
+  uint32_t planes = 1;  // of the input
 };
 
 // Vectors of an output's columns: values, then NaN to the end of the panel.
@@ -111,7 +113,7 @@ void fill_columns(Guarded<float>& values, size_t n, Epilogue epilogue, Random& r
 }
 
 std::string describe(size_t rows, size_t k, size_t n, Epilogue epilogue) {
-  return shape(rows, k, n) + ", activation " + std::to_string(static_cast<int>(epilogue.activation)) +
+  return shape(rows, k, n, epilogue.planes) + ", activation " + std::to_string(static_cast<int>(epilogue.activation)) +
          (epilogue.bias ? ", bias" : "") + (epilogue.residual ? ", residual" : "") +
          (epilogue.filling == Filling::special ? ", special" : "");
 }
@@ -119,7 +121,7 @@ std::string describe(size_t rows, size_t k, size_t n, Epilogue epilogue) {
 KernelCase linear_i8_case(size_t rows, size_t k, size_t n, Epilogue epilogue, Bytes bytes = Bytes::random) {
   return {"linear_i8", describe(rows, k, n, epilogue), [=](const Kernels& kernels) {
             Random random(rows * 1000003 + k * 1009 + n);
-            Activations a(rows, k, bytes, random);
+            Activations a(rows, k, bytes, random, epilogue.planes);
             Panels w(n, k, bytes, random);
             Guarded<float> scale(w.count * 16), bias(w.count * 16), row_scale(rows), row_offset(rows);
             Guarded<int32_t> sums(w.count * 16);
@@ -130,7 +132,7 @@ KernelCase linear_i8_case(size_t rows, size_t k, size_t n, Epilogue epilogue, By
             for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(random.below(range) - range / 2);
             for (size_t r = 0; r < rows; ++r) {
               row_scale[r] = random.unit() * 0x1p-14f;
-              row_offset[r] = -row_scale[r] * static_cast<float>(random.below(256));
+              row_offset[r] = -row_scale[r] * static_cast<float>(random.below(epilogue.planes == 2 ? 65536 : 256));
             }
             FloatRows residual(rows, n, epilogue.filling, random), out(rows, n);
             LinearI8Args args{};
@@ -143,7 +145,7 @@ KernelCase linear_i8_case(size_t rows, size_t k, size_t n, Epilogue epilogue, By
             args.residual_stride = residual.stride();
             args.out = out.row(0);
             args.out_stride = out.stride();
-            args.x = {a.data.data(), a.stride, row_scale.data(), row_offset.data()};
+            args.x = {a.data.data(), a.stride, row_scale.data(), row_offset.data(), epilogue.planes};
             args.weight = w.data.data();
             args.scale = scale.data();
             args.column_sums = sums.data();
@@ -195,11 +197,12 @@ std::vector<KernelCase> product_cases(Amount amount) {
   std::vector<KernelCase> cases;
   for (const size_t r : rows)
     for (const size_t k : sizes) {
-      cases.push_back(quantize_case(r, k, Filling::plain));
-      cases.push_back(quantize_case(r, k, Filling::special));
+      for (const Filling filling : {Filling::plain, Filling::special})
+        for (const uint32_t planes : {1u, 2u}) cases.push_back(quantize_case(r, k, filling, planes));
       for (const size_t n : sizes) {
         cases.push_back(dot_case(r, k, n, Bytes::random));
         cases.push_back(linear_i8_case(r, k, n, {}));
+        cases.push_back(linear_i8_case(r, k, n, {.planes = 2}));
         if (k * n <= 65 * 65) cases.push_back(linear_f32_case(r, k, n, {}));
       }
     }
@@ -207,7 +210,7 @@ std::vector<KernelCase> product_cases(Amount amount) {
     for (const size_t r : {size_t{1}, size_t{5}, size_t{33}}) {
       cases.push_back(dot_case(r, 130, 50, bytes));
       cases.push_back(dot_case(r, 600, 50, bytes));
-      cases.push_back(linear_i8_case(r, 130, 50, {}, bytes));
+      for (const uint32_t planes : {1u, 2u}) cases.push_back(linear_i8_case(r, 130, 50, {.planes = planes}, bytes));
       if (full) cases.push_back(dot_case(r, 65536, 17, bytes));  // the longest dot: sums just below 2^31
     }
   // Around the numbers of rows, of k and of panels at which a dot changes its way or its block.
@@ -218,10 +221,12 @@ std::vector<KernelCase> product_cases(Amount amount) {
     for (const bool bias : {false, true})
       for (const bool residual : {false, true})
         for (const Filling filling : {Filling::plain, Filling::special}) {
-          const Epilogue epilogue = {static_cast<Activation>(activation), bias, residual, filling};
-          cases.push_back(linear_i8_case(33, 65, 100, epilogue));
+          Epilogue epilogue = {static_cast<Activation>(activation), bias, residual, filling};
           cases.push_back(linear_f32_case(33, 17, 49, epilogue));
-          if (full) cases.push_back(linear_i8_case(3, 384, 49, epilogue));
+          for (epilogue.planes = 1; epilogue.planes <= 2; ++epilogue.planes) {
+            cases.push_back(linear_i8_case(33, 65, 100, epilogue));
+            if (full) cases.push_back(linear_i8_case(3, 384, 49, epilogue));
+          }
         }
   cases.push_back(linear_f32_case(17, 384, 100, {}));
   return cases;

@@ -28,12 +28,13 @@ struct Heads {
 constexpr Heads kHeads[] = {{1, 16}, {5, 16}, {12, 32}, {3, 64}, {12, 64}, {6, 16, 3}, {12, 32, 2}, {7, 16, 1}};
 
 // One attention over the qkv of a lookup; with `twice`, the sum of two, so that qkv has two readers. `near`: with a
-// bias and a window.
+// bias and a window, and q, k and v of 16-bit rows.
 ProgramMaker attention_program(const Heads& heads, bool twice, bool near = false) {
   ProgramMaker p(40, kLongest);
   const uint32_t columns = 20;
   const uint16_t x = p.lookup(Layout::matrix_f32, columns, 0);
-  const uint16_t qkv = p.linear(Layout::panel_i8, {x}, (heads.count + 2 * heads.kv) * heads.dim, columns, 0, true);
+  const uint16_t qkv =
+      p.linear(Layout::panel_i8, {x}, (heads.count + 2 * heads.kv) * heads.dim, columns, 0, true, near ? 16 : 8);
   std::vector<uint16_t> bias;
   if (near) bias = {p.tensor(Layout::matrix_f32, heads.count, 2 * kLongest - 1)};
   const auto attend = [&] {
@@ -53,10 +54,10 @@ const Step* attention_step(const Plan& plan) {
 }
 
 // The maximum of a linear layer of `columns`; with `twice`, the sum of two, so that its value has two readers.
-ProgramMaker pool_program(Layout weights, uint32_t columns, bool twice) {
+ProgramMaker pool_program(Layout weights, uint32_t columns, bool twice, uint32_t input_bits = 8) {
   ProgramMaker p(40, kLongest);
   constexpr uint32_t kWidth = 20;
-  const uint16_t y = p.linear(weights, {p.lookup(Layout::matrix_f32, kWidth, 0)}, columns, kWidth, 1, true);
+  const uint16_t y = p.linear(weights, {p.lookup(Layout::matrix_f32, kWidth, 0)}, columns, kWidth, 1, true, input_bits);
   const auto pool = [&] { return p.instruction("pool", {y}, {}, {{0, 3}}); };
   uint16_t out = pool();
   if (twice) out = p.instruction("add", {out, pool()}, {});
@@ -89,7 +90,7 @@ TEST(absorb_when_attention_alone_reads_whole_panels) {
     // The value of an absorbed producer has no memory of its own.
     constexpr uint16_t kQkv = 2;
     const bool kept = std::any_of(plan.buffers().begin(), plan.buffers().end(),
-                                  [](const Buffer& buffer) { return buffer.value == kQkv && !buffer.quantized; });
+                                  [](const Buffer& buffer) { return buffer.value == kQkv && buffer.bits == 0; });
     CHECK(step != nullptr && kept == (step->producer == nullptr));
     return step->producer != nullptr;
   };
@@ -198,10 +199,11 @@ TEST(absorb_when_only_a_maximum_is_taken) {
 TEST(absorb_of_columns_does_not_change_a_bit) {
   const std::vector<std::vector<uint32_t>> calls = {{kLongest}, {256}, {1}, {0}, {3, 0, 64, 1, 17, 0, 90, 133, 16, 0}};
   for (const std::string& isa : available_isas())
-    for (const Layout weights : {Layout::panel_i8, Layout::panel_f32})
+    for (const auto& [weights, bits] :
+         {std::pair{Layout::panel_i8, 8u}, {Layout::panel_i8, 16u}, {Layout::panel_f32, 8u}})
       for (const uint32_t columns : {1u, 16u, 250u, 3000u}) {
         const auto model = [&](bool twice, unsigned threads) {
-          const auto program = pool_program(weights, columns, twice);
+          const auto program = pool_program(weights, columns, twice, bits);
           return std::make_unique<Model>(MappedFile::copy(make_file(program)), threads, *kernels_of(isa));
         };
         const auto plain = model(true, 1);

@@ -208,7 +208,8 @@ TEST(program_ops_check) {
   refused("instruction 2 (add): ", [](Maker m) { m.instructions[kAdd].inputs[0] = 0; });
   refused("instruction 3 (norm): weight is missing", [](Maker m) { m.instructions[kNorm].tensors[0] = 65535; });
   refused("instruction 4 (linear): weight has the wrong layout", [](Maker m) { m.instructions[kQkv].tensors[0] = 1; });
-  refused("instruction 4 (linear): input_bits", [](Maker m) { m.instructions[kQkv].words[2] = 16; });
+  for (const uint32_t bits : {0u, 4u, 9u, 24u, 32u, ~0u})
+    refused("instruction 4 (linear): input_bits is ", [&](Maker m) { m.instructions[kQkv].words[2] = bits; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 0; });
   refused("instruction 5 (attention): ", [](Maker m) { m.instructions[kAttention].words[0] = 5; });
   refused("instruction 5 (attention): kv_heads is 3, which does not divide 2 heads",

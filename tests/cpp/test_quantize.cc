@@ -14,20 +14,28 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr size_t kColumns = 80;  // a store of 64 bytes, and one of 16
-constexpr size_t kStride = quantized_stride(kColumns);
+constexpr size_t kPlane = quantized_stride(kColumns);
+constexpr uint32_t kBits[] = {8, 16};
+
+// The largest integer of so many bits.
+constexpr uint32_t largest(uint32_t bits) {
+  return (1u << bits) - 1;
+}
 
 struct Row {
-  uint8_t bytes[kStride];
+  uint32_t a[kPlane];
   float scale, offset;
 };
 
-Row quantize(const std::string& isa, const float* x) {
+Row quantize(const std::string& isa, uint32_t bits, const float* x) {
+  const uint32_t planes = bits / 8;
   Guarded<float> in(kColumns), scale(1), offset(1);
-  Guarded<uint8_t> data(16 * kStride);
+  Guarded<uint8_t> data(16 * planes * kPlane);
   std::copy(x, x + kColumns, in.data());
-  kernels_of(isa)->quantize({in.data(), kColumns, 1, kColumns, {data.data(), kStride, scale.data(), offset.data()}});
+  kernels_of(isa)->quantize(
+      {in.data(), kColumns, 1, kColumns, {data.data(), planes * kPlane, scale.data(), offset.data(), planes}});
   Row row{{}, scale[0], offset[0]};
-  std::copy(data.data(), data.data() + kStride, row.bytes);
+  for (size_t c = 0; c < kPlane; ++c) row.a[c] = planes == 2 ? 256u * data[c] + data[kPlane + c] : data[c];
   return row;
 }
 
@@ -42,21 +50,20 @@ struct Values {
 
 // A range [lo, hi] whose end at lo is a hair below −½ before it is rounded, because the zero point is rounded from a
 // float that came to a tie.
-std::optional<Values> below_a_tie(Random& random) {
+std::optional<Values> below_a_tie(uint32_t bits, Random& random) {
   for (int i = 0; i < 1 << 22; ++i) {
     const float lo = random.unit() - 1.0f, hi = random.unit() + 1.0f;
-    const float inverse = 255.0f / (hi - lo), zero = -lo * inverse;
+    const float inverse = static_cast<float>(largest(bits)) / (hi - lo), zero = -lo * inverse;
     if (std::fma(lo, inverse, std::nearbyint(zero)) < -0.5f) return Values(lo, hi);
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-// x = lo and x = hi give 0 and 255, or the neighbours where the zero point was rounded the other way; every x is within
-// half a step of what its byte stands for, or the ends would be out of the bytes' range by another half.
-TEST(quantize_error_and_ends) {
+// x = lo and x = hi give 0 and the top, or the neighbours where the zero point was rounded the other way; every x is
+// within half a step of what its integer stands for, or the ends would be out of the range by another half.
+void test_error_and_ends(uint32_t bits) {
   Random random(5);
+  const uint32_t top = largest(bits);
   std::vector<Values> rows;
   for (int i = 0; i < 300; ++i) {
     const float size = std::ldexp(1.0f, static_cast<int>(random.below(180)) - 90);
@@ -66,63 +73,78 @@ TEST(quantize_error_and_ends) {
     rows.push_back(row);
   }
   for (int i = 0; i < 20; ++i) {
-    const auto row = below_a_tie(random);
+    const auto row = below_a_tie(bits, random);
     CHECK(row.has_value());
     if (row) rows.push_back(*row);
   }
   for (const std::string& isa : available_isas())
     for (const Values& row : rows) {
-      const Row found = quantize(isa, row.x);
+      const Row found = quantize(isa, bits, row.x);
       float lo = 0.0f, hi = 0.0f;
       for (const float x : row.x) {
         lo = std::min(lo, x);
         hi = std::max(hi, x);
       }
-      CHECK(found.scale == (hi - lo) / 255.0f);
+      CHECK(found.scale == (hi - lo) / static_cast<float>(top));
       for (size_t c = 0; c < kColumns; ++c) {
-        // Half a step, up to another where the end is clamped, and the roundings of 255 / range, s and their products.
-        const double step = found.scale, stands_for = found.bytes[c] * step + static_cast<double>(found.offset);
-        const bool end = found.bytes[c] == 0 || found.bytes[c] == 255;
-        CHECK(std::fabs(stands_for - static_cast<double>(row.x[c])) <= step * ((end ? 1.0 : 0.5) + 255 * 0x1p-21));
-        if (row.x[c] == lo) CHECK(found.bytes[c] <= 1);
-        if (row.x[c] == hi) CHECK(found.bytes[c] >= 254);
-        if (row.x[c] == 0.0f) CHECK(found.offset == -(found.scale * static_cast<float>(found.bytes[c])));
+        // Half a step, up to another where the end is clamped, and the roundings of top / range, s and their products.
+        const double step = found.scale, stands_for = found.a[c] * step + static_cast<double>(found.offset);
+        const bool end = found.a[c] == 0 || found.a[c] == top;
+        CHECK(std::fabs(stands_for - static_cast<double>(row.x[c])) <= step * ((end ? 1.0 : 0.5) + top * 0x1p-21));
+        if (row.x[c] == lo) CHECK(found.a[c] <= 1);
+        if (row.x[c] == hi) CHECK(found.a[c] >= top - 1);
+        if (row.x[c] == 0.0f) CHECK(found.offset == -(found.scale * static_cast<float>(found.a[c])));
       }
-      for (size_t c = kColumns; c < kStride; ++c) CHECK(found.bytes[c] == 0);
+      for (size_t c = kColumns; c < kPlane; ++c) CHECK(found.a[c] == 0);
     }
 }
 
-// Ranges of 255, where the products are exact.
-TEST(quantize_ties) {
+// Ranges of the largest integer, where the products are exact.
+void test_ties(uint32_t bits) {
   struct Case {
-    float lo, hi;
-    uint8_t first, last;
-    float zero;
+    float lo;
+    uint32_t first, last, zero;
   };
+  const uint32_t t = largest(bits);
+  const float top = static_cast<float>(t);
   const Case cases[] = {
-      {0.0f, 255.0f, 0, 255, 0},    {-255.0f, 0.0f, 0, 255, 255}, {-0.5f, 254.5f, 0, 254, 0},
-      {-1.5f, 253.5f, 0, 255, 2},  // 255.5 is 256 before the clamp
-      {-254.5f, 0.5f, 0, 254, 254}, {-253.5f, 1.5f, 0, 255, 254}, {-127.5f, 127.5f, 0, 255, 128},
+      {0.0f, 0, t, 0},
+      {-top, 0, t, t},
+      {-0.5f, 0, t - 1, 0},
+      {-1.5f, 0, t, 2},  // the end is t + ½, and t + 1 before the clamp
+      {0.5f - top, 0, t - 1, t - 1},
+      {1.5f - top, 0, t, t - 1},
+      {-0.5f * top, 0, t, (t + 1) / 2},
   };
   for (const std::string& isa : available_isas())
     for (const Case& one : cases)
       for (const float size : {1.0f, 0x1p-90f, 0x1p100f}) {
-        const Values row(one.lo * size, one.hi * size);
-        const Row found = quantize(isa, row.x);
-        CHECK(found.scale == size && found.offset == -one.zero * size);
-        CHECK(found.bytes[0] == one.first && found.bytes[1] == one.first);
-        CHECK(found.bytes[2] == one.last && found.bytes[kColumns - 1] == one.last);
-        CHECK(found.bytes[3] == static_cast<uint8_t>(one.zero));
+        const Values row(one.lo * size, (one.lo + top) * size);
+        const Row found = quantize(isa, bits, row.x);
+        CHECK(found.scale == size && found.offset == -static_cast<float>(one.zero) * size);
+        CHECK(found.a[0] == one.first && found.a[1] == one.first);
+        CHECK(found.a[2] == one.last && found.a[kColumns - 1] == one.last);
+        CHECK(found.a[3] == one.zero);
       }
+}
+
+}  // namespace
+
+TEST(quantize_error_and_ends) {
+  for (const uint32_t bits : kBits) test_error_and_ends(bits);
+}
+TEST(quantize_ties) {
+  for (const uint32_t bits : kBits) test_ties(bits);
 }
 
 TEST(quantize_what_counts_as_zero) {
   for (const std::string& isa : available_isas())
-    for (const float x : {0.0f, -0.0f, 0x1p-149f, -0x1p-127f, 0x1.fffffep-101f, -0x1.fffffep-101f}) {
-      const Row found = quantize(isa, Values(x, x).x);
-      CHECK(found.scale == 0.0f && found.offset == 0.0f);
-      for (const uint8_t byte : found.bytes) CHECK(byte == 0);
-    }
+    for (const uint32_t bits : kBits)
+      for (const float x : {0.0f, -0.0f, 0x1p-149f, -0x1p-127f, 0x1.fffffep-101f, -0x1.fffffep-101f}) {
+        const Row found = quantize(isa, bits, Values(x, x).x);
+        CHECK(found.scale == 0.0f && found.offset == 0.0f);
+        for (const uint32_t a : found.a) CHECK(a == 0);
+      }
 }
 
 TEST(quantize_not_finite) {
@@ -131,12 +153,14 @@ TEST(quantize_not_finite) {
                          {kNan, 1.0f},       {1.0f, -kNan},          {kNan, kInfinity},  {-kMost, kMost},
                          {kNan, -kInfinity}, {-0.75f * kMost, kMost}};
   for (const std::string& isa : available_isas())
-    for (const Values& row : rows) {
-      const Row found = quantize(isa, row.x);
-      CHECK(std::isnan(found.scale) && std::isnan(found.offset));
-      for (const uint8_t byte : found.bytes) CHECK(byte == 0);
+    for (const uint32_t bits : kBits) {
+      for (const Values& row : rows) {
+        const Row found = quantize(isa, bits, row.x);
+        CHECK(std::isnan(found.scale) && std::isnan(found.offset));
+        for (const uint32_t a : found.a) CHECK(a == 0);
+      }
+      CHECK(quantize(isa, bits, Values(-1.0f, kMost).x).a[0] == 0);
     }
-  for (const std::string& isa : available_isas()) CHECK(quantize(isa, Values(-1.0f, kMost).x).bytes[0] == 0);
 }
 
 // The definitions; the kernels' cases compare the others with them.

@@ -25,7 +25,7 @@ class Generator {
     const uint32_t kind = chance(3) ? kMax : below(7);
     if (kind == kMax && chance(2)) {  // which absorbs it
       const uint32_t n = width();
-      x_ = program_.linear(panel(), {x_}, n, columns_, below(12), chance(2));
+      x_ = linear({x_}, n, below(12));
       columns_ = n;
     }
     x_ = program_.instruction("pool", {x_}, {}, {{0, kind}});
@@ -51,12 +51,17 @@ class Generator {
 
   uint16_t vector(uint32_t columns) { return program_.tensor(Layout::vector_f32, 1, columns); }
   uint16_t table(uint32_t rows, uint32_t columns) { return program_.tensor(Layout::matrix_f32, rows, columns); }
-  Layout panel() { return chance(3) ? Layout::panel_f32 : Layout::panel_i8; }
+
+  uint16_t linear(std::vector<uint16_t> inputs, uint32_t n, uint32_t activation) {
+    const Layout panel = chance(3) ? Layout::panel_f32 : Layout::panel_i8;
+    const uint32_t bits = panel == Layout::panel_i8 && chance(3) ? 16 : 8;
+    return program_.linear(panel, std::move(inputs), n, columns_, activation, chance(2), bits);
+  }
 
   void attention() {
     const uint32_t group = chance(2) ? 1 : below(3) + 1, kv = below(3) + 1, heads = group * kv;
     const uint32_t dim = chance(4) ? width() : below(9) + 1, kv_heads = group == 1 && chance(2) ? 0 : kv;
-    uint16_t qkv = program_.linear(panel(), {x_}, (heads + 2 * kv) * dim, columns_, 0, chance(2));
+    uint16_t qkv = linear({x_}, (heads + 2 * kv) * dim, 0);
     if (chance(3)) {
       const std::vector<uint16_t> weights = {vector(dim), vector(dim)};
       qkv = program_.instruction("head_norm", {qkv}, weights, {{0, heads}, {1, kv_heads}, {2, below(2)}});
@@ -94,7 +99,7 @@ class Generator {
       if (square && chance(2)) x_ = program_.norm(x_, columns_, 0, false);
       std::vector<uint16_t> inputs = {x_};
       if (square) inputs.push_back(residual);
-      x_ = program_.linear(panel(), std::move(inputs), n, columns_, below(7), chance(2));
+      x_ = linear(std::move(inputs), n, below(7));
       columns_ = n;
     }
   }

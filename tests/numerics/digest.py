@@ -30,8 +30,9 @@ def op_programs() -> dict[str, RowsProgram]:
     integers = rng(3).integers(-127, 128, (50, 100)).astype(np.int8)
     for activation in ACTIVATIONS:
         program(f"linear float32 {activation}", 100, "linear", weight=weight, bias=bias, activation=activation)
-        made[f"linear int8 {activation}"] = RowsProgram(normal(rng(100), ROWS, 100), lengths=LENGTHS)
-        made[f"linear int8 {activation}"].linear_int8(integers, np.abs(bias) / 50, bias, activation)
+        for bits in (8, 16):
+            one = made[f"linear int8 {activation} {bits}"] = RowsProgram(normal(rng(100), ROWS, 100), lengths=LENGTHS)
+            one.linear_int8(integers, np.abs(bias) / 50, bias, activation, bits)
         program(f"activate {activation}", 50, "activate", activation=activation)
     for precision in ("int8", "float32"):
         scale = 1 / math.sqrt(10)
@@ -60,12 +61,13 @@ def main() -> None:
         print(name, hashlib.sha256(program.core().tobytes()).hexdigest())
     lengths = (3, 0, 1, 120, *range(1, 34, 3), 300)
     ids = rng(4).integers(0, 97, sum(lengths)).astype(np.int32)
-    for precision in ("int8", "fp32"):
+    for precision in ("int8", "mixed", "fp32"):
         for hidden in (36, 48):  # heads of 12 columns, and of 16, whose q, k and v attention computes itself
             model = core_model(encoder(precision, hidden=hidden), threads=2)
             for output in ("sentence_embedding", "token_embeddings"):
                 vectors = model.run(ids, offsets_of(lengths), output)
                 print("encoder", precision, hidden, output, hashlib.sha256(vectors.tobytes()).hexdigest())
+    for precision in ("int8", "fp32"):
         for name, made in MADE.items():
             program = made(precision)
             model = core_model(program, threads=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Sequence
@@ -57,7 +58,12 @@ class RowsProgram:
         self.program.outputs = {name: value}
 
     def linear_int8(
-        self, weight: NDArray[np.int8], scale: Float32, bias: Float32 | None = None, activation: str = "none"
+        self,
+        weight: NDArray[np.int8],
+        scale: Float32,
+        bias: Float32 | None = None,
+        activation: str = "none",
+        input_bits: int = 8,
     ) -> None:
         """Append a linear with these very integers."""
         tensors = {
@@ -69,7 +75,8 @@ class RowsProgram:
             tensors["bias"] = Tensor("bias", "vector_f32", bias)
         self.op("linear", weight=np.zeros((len(scale), weight.shape[1]), np.float32), activation=activation)
         float_one = self.program.instructions.pop()
-        self.program.instructions.append(Instruction("linear", float_one.inputs, tensors, float_one.attributes))
+        attributes = {**float_one.attributes, "input_bits": input_bits}
+        self.program.instructions.append(Instruction("linear", float_one.inputs, tensors, attributes))
 
     def core(self, threads: int = 1) -> Float32:
         (output,) = self.program.outputs
@@ -101,7 +108,7 @@ def normal(generator: np.random.Generator, *shape: int, scale: float = 1.0) -> F
 
 def encoder(precision: str, *, hidden: int = 36, heads: int = 3, inner: int = 52, max_tokens: int = 600) -> Program:
     """A random encoder of two layers: BERT's shape, no size a multiple of sixteen. The second layer's rows see those
-    around them, with biases.
+    around them, with biases. In precision "mixed", which is int8, every other linear reads 16 bits.
     """
     made = Program(vocabulary=97, max_tokens=max_tokens)
     random = rng(5)
@@ -134,4 +141,12 @@ def encoder(precision: str, *, hidden: int = 36, heads: int = 3, inner: int = 52
     pooled = made.op("pool", x, kind="mean")
     pooled = linear(pooled, 20, hidden, activation="tanh")
     made.outputs = {"token_embeddings": x, "sentence_embedding": made.op("normalize", pooled)}
-    return quantize(made, precision)
+    if precision != "mixed":
+        return quantize(made, precision)
+    quantised = quantize(made, "int8")
+    linears = [i for i, instruction in enumerate(quantised.instructions) if instruction.op == "linear"]
+    for i in linears[::2]:
+        one = quantised.instructions[i]
+        attributes = {**one.attributes, "input_bits": 16}
+        quantised.instructions[i] = dataclasses.replace(one, attributes=attributes)
+    return quantised

@@ -47,7 +47,7 @@ def alone(precision: str, output: str) -> list[bytes]:
 
 
 pytestmark = [
-    pytest.mark.parametrize("precision", ["int8", "fp32"]),
+    pytest.mark.parametrize("precision", ["int8", "mixed", "fp32"]),
     pytest.mark.parametrize("output", OUTPUTS),
 ]
 

@@ -133,9 +133,9 @@ def _normed(d: Values, attributes: Attributes) -> Values:
 def linear(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
     x, weight = inputs[0], _f64(tensors["weight"])
     if "scale" in tensors:
-        a, s, offset = quantise_rows(x)
+        a, s, offset = quantise_rows(x, attributes["input_bits"])
         scale = _f64(tensors["scale"])
-        # Products of whole numbers below 2^31: float64 holds them exactly.
+        # Sums of whole numbers below 2^39: float64 holds them exactly.
         y: Values = a @ weight.T * (s * scale) + offset * (_f64(tensors["column_sums"]) * scale)
     else:
         y = x @ weight.T
@@ -143,17 +143,19 @@ def linear(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: S
     return y + inputs[1] if len(inputs) > 1 else y
 
 
-def quantise_rows(x: Values) -> tuple[Values, Values, Values]:
-    """Asymmetric 8 bits for each row of x [rows, K]: (a in 0…255 [rows, K], scale [rows, 1], offset [rows, 1]).
+def quantise_rows(x: Values, bits: int = 8) -> tuple[Values, Values, Values]:
+    """Asymmetric 8 or 16 bits for each row of x [rows, K]: (a [rows, K], scale [rows, 1], offset [rows, 1]).
 
-    x ≈ scale · a + offset; the offset is −scale times the zero point, a whole number in 0…255.
+    x ≈ scale · a + offset; the offset is −scale times the zero point, which is a whole number as a is, from 0 to
+    2^bits − 1.
     """
+    top = 2**bits - 1
     low, high = x.min(axis=1, initial=0)[:, None], x.max(axis=1, initial=0)[:, None]
     span = high - low
-    inverse = np.divide(255, span, out=np.zeros_like(span), where=span >= _TINY)
-    z = np.rint(np.minimum(-low * inverse, 255))
-    scale = np.where(span >= _TINY, span / 255, 0)
-    return np.clip(np.rint(x * inverse + z), 0, 255), scale, -scale * z
+    inverse = np.divide(top, span, out=np.zeros_like(span), where=span >= _TINY)
+    z = np.rint(np.minimum(-low * inverse, top))
+    scale = np.where(span >= _TINY, span / top, 0)
+    return np.clip(np.rint(x * inverse + z), 0, top), scale, -scale * z
 
 
 def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments: Segments) -> Values:
