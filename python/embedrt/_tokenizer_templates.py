@@ -46,6 +46,13 @@ class Template(NamedTuple):
     pair: PairTemplate | None = None
     trims: tuple[bool, ...] = ()
 
+    def untyped(self) -> Template:
+        """The same with type 0 for all tokens of a pair."""
+        if self.pair is None:
+            return self
+        before, between, after = (tuple(TypedId(token.id, 0) for token in side) for side in self.pair[:3])
+        return self._replace(pair=PairTemplate(before, between, after, (0, 0)))
+
 
 def read_template(value: Any, where: str, vocabulary: int, depth: int = 1) -> Template:
     """Any of the post-processors in use. Raises FormatError."""

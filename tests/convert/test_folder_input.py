@@ -207,7 +207,7 @@ def test_tokenizer_settings_override_the_definition(tmp_path):
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     write_bert(tmp_path)
     (tmp_path / "vocab.txt").unlink()
-    with pytest.raises(ConversionError, match=r"no tokenizer\.json, nor BERT's vocab\.txt"):
+    with pytest.raises(ConversionError, match=r"no tokenizer\.json, vocab\.txt, vocab\.json"):
         read_folder(tmp_path)
 
 

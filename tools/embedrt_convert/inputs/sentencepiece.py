@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from embedrt_convert.errors import ConversionError
 
-# SentencePiece.Type; the others are never found in a text.
+# SentencePiece.Type
 NORMAL = 1
+UNKNOWN = 2
+CONTROL = 3
+USER_DEFINED = 4
 # TrainerSpec.ModelType
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a Hugging Face folder: tokenizer.json, or the files of BERT's, CLIP's or SigLIP's own."""
+"""The tokenizer of a Hugging Face folder: tokenizer.json, or the files that a tokenizer class of its own reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from embedrt._errors import EmbedrtError
 from embedrt._text_config import Pad
 from embedrt._tokenizer_schema import rebuild
 from embedrt_convert.errors import ConversionError
+from embedrt_convert.inputs import sentencepiece_tokenizer
+from embedrt_convert.inputs.byte_level_tokenizer import qwen2, roberta
 from embedrt_convert.inputs.clip_tokenizer import clip
+from embedrt_convert.inputs.sentencepiece_tokenizer import from_sentencepiece
 from embedrt_convert.inputs.siglip_tokenizer import siglip
-from embedrt_convert.inputs.special_tokens import special_tokens
+from embedrt_convert.inputs.special_tokens import ends_template, special_tokens, with_legacy_files
+from embedrt_convert.inputs.wordpiece_tokenizer import wordpiece
 from embedrt_convert.sources.files import Files
 
 # tokenizer_config.json key -> field of BertNormalizer. transformers lets the former override tokenizer.json.
@@ -21,6 +25,22 @@ _BERT_NORMALIZER = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# The tokenizer class of a folder that does not name it, by its config.json's model_type.
+_CLASSES = {
+    **dict.fromkeys(("bert", "electra", "nomic_bert", "megatron-bert"), "BertTokenizer"),
+    **dict.fromkeys(("roberta", "longformer"), "RobertaTokenizer"),
+    **dict.fromkeys(("xlm-roberta", "xmod", "jina_embeddings_v3"), "XLMRobertaTokenizer"),
+    **dict.fromkeys(("t5", "mt5"), "T5Tokenizer"),
+    **dict.fromkeys(("qwen2", "qwen3"), "Qwen2Tokenizer"),
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), "GemmaTokenizer"),
+    "distilbert": "DistilBertTokenizer",
+    "mpnet": "MPNetTokenizer",
+    "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
+    "llama": "LlamaTokenizer",
+}
+# Those whose models are told of two texts which is which, unless tokenizer_config.json says otherwise.
+_TYPED = ("BertTokenizer", "ElectraTokenizer")
 
 
 def read_tokenizer(files: Files, prefix: str, settings: Mapping[str, Any], vocabulary: int, lowercase: bool) -> str:
@@ -31,18 +51,25 @@ def read_tokenizer(files: Files, prefix: str, settings: Mapping[str, Any], vocab
     transformers for the model type siglip2.
     Raises ConversionError when there is no tokenizer that can be read, or it uses something outside the schema.
     """
-    definition = _definition(files, prefix, settings)
+    kind = _class(files, prefix, settings)
+    definition = _definition(files, prefix, settings, kind)
+    _check(definition, settings)
     normalizer = definition.get("normalizer")
     if isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
         normalizer.update({field: settings[key] for key, field in _BERT_NORMALIZER.items() if key in settings})
     if lowercase:
         definition["normalizer"] = _with_lowercase(normalizer)
+    if kind == "RobertaTokenizer" and "add_prefix_space" in settings and _is_byte_level(definition):
+        definition["pre_tokenizer"]["add_prefix_space"] = settings["add_prefix_space"]
     if _is_gemma(settings) and not {"add_bos_token", "add_eos_token"}.isdisjoint(settings):
         definition["post_processor"] = _gemma_ends(definition, settings)
     try:
-        return rebuild(json.dumps(definition).encode("ascii"), vocabulary).to_json()
+        parts = rebuild(json.dumps(definition).encode("ascii"), vocabulary)
     except EmbedrtError as error:
         raise ConversionError(f"the tokenizer of {files.label} cannot be stored: {error}") from error
+    if "token_type_ids" not in settings.get("model_input_names", ["token_type_ids"] if kind in _TYPED else []):
+        parts = parts._replace(template=parts.template.untyped())
+    return parts.to_json()
 
 
 def read_pad(tokenizer: str, settings: Mapping[str, Any], to: int) -> Pad:
@@ -64,35 +91,60 @@ def _is_gemma(settings: Mapping[str, Any]) -> bool:
 
 
 def _gemma_ends(definition: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The post-processor that transformers puts in place of tokenizer.json's for what tokenizer_config.json asks."""
+    """The post-processor for what tokenizer_config.json asks, in place of tokenizer.json's."""
     roles = special_tokens(settings, {"bos_token": "<bos>", "eos_token": "<eos>"})
-    tokens = {role: str(token["content"]) for role, token in roles.items() if settings.get(f"add_{role}")}
-    ids = {token["content"]: token["id"] for token in definition["added_tokens"]}
-    if missing := [token for token in tokens.values() if token not in ids]:
-        raise ConversionError(f"tokenizer_config.json adds {missing[0]}, which tokenizer.json does not know")
-    ends = {role: [{"SpecialToken": {"id": token, "type_id": 0}}] for role, token in tokens.items()}
-    text = {"Sequence": {"id": "A", "type_id": 0}}
-    return {
-        "type": "TemplateProcessing",
-        "single": [*ends.get("bos_token", []), text, *ends.get("eos_token", [])],
-        "special_tokens": {token: {"id": token, "ids": [ids[token]], "tokens": [token]} for token in tokens.values()},
-    }
+    return ends_template(settings, roles, {token["content"]: token["id"] for token in definition["added_tokens"]})
 
 
-def _definition(files: Files, prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _class(files: Files, prefix: str, settings: Mapping[str, Any]) -> str:
+    """The tokenizer's class as it is named, else that of the model's type; "" where there is none."""
+    named = settings.get("tokenizer_class")
+    if named is None and files.has(prefix + "config.json"):
+        config = files.json(prefix + "config.json")
+        named = config.get("tokenizer_class") or _CLASSES.get(str(config.get("model_type")))
+    return str(named or "").removesuffix("Fast")
+
+
+def _check(definition: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse what would give a text other tokens than those from its start."""
+    truncation = definition.get("truncation") or {}
+    if settings.get("truncation_side", str(truncation.get("direction", "right")).lower()) != "right":
+        raise ConversionError('the tokenizer cuts texts on the left (truncation_side); only "right" is supported')
+    if settings.get("split_special_tokens"):
+        raise ConversionError("tokenizer_config.json has split_special_tokens, which is not supported")
+
+
+def _is_byte_level(definition: Mapping[str, Any]) -> bool:
+    return (definition.get("pre_tokenizer") or {}).get("type") == "ByteLevel"
+
+
+def _definition(files: Files, prefix: str, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
     # transformers has no other way to SigLIP's own tokenizer; a tokenizer.json beside it is another's approximation.
-    if files.has(prefix + "spiece.model") and settings.get("tokenizer_class") == "SiglipTokenizer":
+    if files.has(prefix + "spiece.model") and kind == "SiglipTokenizer":
         return siglip(bytes(files.read(prefix + "spiece.model")), settings, f"spiece.model of {files.label}")
     if files.has(prefix + "tokenizer.json"):
         return files.json(prefix + "tokenizer.json")
+    legacy = (
+        files.json(prefix + name) if files.has(prefix + name) else {}
+        for name in ("special_tokens_map.json", "added_tokens.json")
+    )
+    settings = with_legacy_files(settings, *legacy)
     if files.has(prefix + "vocab.txt"):
-        return _wordpiece(_text(files, prefix + "vocab.txt"), settings)
+        return wordpiece(_text(files, prefix + "vocab.txt"), settings, kind)
     if files.has(prefix + "vocab.json") and files.has(prefix + "merges.txt"):
-        return clip(files.json(prefix + "vocab.json"), _text(files, prefix + "merges.txt"), settings, files.label)
+        vocab, merges = files.json(prefix + "vocab.json"), _text(files, prefix + "merges.txt")
+        if kind == "RobertaTokenizer":
+            return roberta(vocab, merges, settings, files.label)
+        return (
+            qwen2(vocab, merges, settings) if kind == "Qwen2Tokenizer" else clip(vocab, merges, settings, files.label)
+        )
+    for name in sentencepiece_tokenizer.FILES:
+        if files.has(prefix + name):
+            return from_sentencepiece(bytes(files.read(prefix + name)), settings, kind, f"{name} of {files.label}")
     raise ConversionError(
-        f"{files.label} has no {prefix}tokenizer.json, nor BERT's {prefix}vocab.txt, CLIP's {prefix}vocab.json with "
-        f"{prefix}merges.txt or SigLIP's {prefix}spiece.model with tokenizer_class SiglipTokenizer: save a fast "
-        "tokenizer into the folder (AutoTokenizer.from_pretrained(...).save_pretrained(folder))"
+        f"{files.label} has no {prefix}tokenizer.json, {prefix}vocab.txt, {prefix}vocab.json with {prefix}merges.txt, "
+        f"nor a sentencepiece model ({', '.join(sentencepiece_tokenizer.FILES)}): save a fast tokenizer into the "
+        "folder (AutoTokenizer.from_pretrained(...).save_pretrained(folder))"
     )
 
 
@@ -108,37 +160,6 @@ def _with_lowercase(normalizer: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if first in parts:
         return normalizer
     return {"type": "Sequence", "normalizers": [first, *parts]}
-
-
-def _wordpiece(vocab_txt: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition that transformers' BertTokenizer makes of a vocab.txt, one token a line."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
-    vocabulary = {line.rstrip("\r"): number for number, line in enumerate(vocab_txt.removesuffix("\n").split("\n"))}
-    special = {
-        role: _token(settings, role) for role in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    }
-    if missing := [token for token in special.values() if token not in vocabulary]:
-        raise ConversionError(f"vocab.txt has no {missing[0]}, which the tokenizer needs")
-    cls, sep = special["cls_token"], special["sep_token"]
-
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocabulary[cls]), (sep, vocabulary[sep])],
-    )
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
-    definition: dict[str, Any] = json.loads(tokenizer.to_str())
-    return definition
 
 
 def _token(settings: Mapping[str, Any], role: str) -> str:
