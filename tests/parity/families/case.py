@@ -81,5 +81,7 @@ def randomise(model: torch.nn.Module) -> None:
 
 def save_tokenizer(folder: Path, tokens: int = VOCABULARY) -> None:
     """A WordPiece tokenizer of so many tokens; what a family's own makes of a text is tested elsewhere."""
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(tokens)) + "\n", encoding="utf-8")
+    padding, unknown, *others = vocabulary(tokens)
+    # Padding has the id that RoBERTa and MPNet skip when they count positions.
+    (folder / "vocab.txt").write_text("\n".join([unknown, padding, *others]) + "\n", encoding="utf-8")
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})

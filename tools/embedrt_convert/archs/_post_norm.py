@@ -41,14 +41,14 @@ BERT = Names(
 )
 
 
-def embeddings(layers: Transformer, config: Mapping[str, Any], *, first: int = 0) -> int:
-    """Words, positions and, where there are any, types, normed: rows of `layers.hidden` columns.
+def embeddings(layers: Transformer, config: Mapping[str, Any], *, first: int = 0, types: bool = True) -> int:
+    """Words, positions and types, normed: rows of `layers.hidden` columns.
 
-    `first` is the row of the position table that a text's first token takes.
+    `first` is the row of the position table that a text's first token takes; `types` whether the family has them.
     """
     program, weights, columns = layers.program, layers.weights, layers.hidden
     table = weights.take(_POSITIONS, positive(config, "max_position_embeddings"), columns)[first:]
-    if weights.has(_TYPES):
+    if types:
         # Every token has type 0: that row of the type table goes into the position table.
         table = table + weights.take(_TYPES, positive(config, "type_vocab_size"), columns)[0]
     vocabulary = weights.take(WORDS, positive(config, "vocab_size"), columns)

@@ -31,7 +31,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     program = Program(positive(config, "vocab_size"), positive(config, "max_position_embeddings"))
     heads = positive(config, "n_heads")
     layers = Transformer(program, weights, head_columns(config, "dim", "n_heads") * heads, heads, 1e-12)
-    x = embeddings(layers, config)
+    x = embeddings(layers, config, types=False)
     inner, act = positive(config, "hidden_dim"), activation(config, "activation")
     for number in range(positive(config, "n_layers")):
         source, name = f"transformer.layer.{number}", f"layer.{number}"

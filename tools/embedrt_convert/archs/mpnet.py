@@ -39,7 +39,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     layers = Transformer.of(program, weights, config, 1e-12)
     buckets = weights.take("encoder.relative_attention_bias.weight", _BUCKETS, layers.heads)
     distances = shared("distances", bucketed(buckets, tokens, _FARTHEST))
-    x = embeddings(layers, config, first=_FIRST)
+    x = embeddings(layers, config, first=_FIRST, types=False)
     for number in range(positive(config, "num_hidden_layers")):
         x = layer(
             layers,
