@@ -21,7 +21,7 @@ from checkpoints import (
 
 import embedrt
 from embedrt_convert import convert, reference, writer
-from embedrt_convert.archs import lower
+from embedrt_convert.archs import families, lower
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint, Pooling, Text
 from embedrt_convert.quantize import quantize
@@ -164,6 +164,30 @@ def test_what_changes_the_maths_is_refused_by_name(model_type, change, message):
     config, tensors = family(model_type)
     with pytest.raises(ConversionError, match=message):
         lower(checkpoint({**config, **change}, tensors))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"generator_lm_head.weight": np.ones((len(VOCABULARY), HIDDEN))}, r"generator_lm_head\.weight differs"),
+        ({"generator_lm_head.bias": None}, r"no weight generator_lm_head\.bias"),
+        ({"generator_predictions.dense.weight": np.ones((8, HIDDEN))}, r"dense\.weight has the shape \[8, 36\]"),
+    ],
+)
+def test_a_head_of_masked_language_models_is_whole_and_tied(change, message):
+    config, tensors = family("electra")
+    head = {
+        "generator_predictions.dense.weight": np.ones((HIDDEN, HIDDEN)),
+        "generator_predictions.dense.bias": np.ones(HIDDEN),
+        "generator_predictions.LayerNorm.weight": np.ones(HIDDEN),
+        "generator_predictions.LayerNorm.bias": np.ones(HIDDEN),
+        "generator_lm_head.bias": np.ones(len(VOCABULARY)),
+    }
+    electra = families()["electra"]
+    electra.vocabulary_logits(electra.lower(checkpoint(config, {**tensors, **head})), config)
+    changed = {name: value for name, value in {**head, **change}.items() if value is not None}
+    with pytest.raises(ConversionError, match=message):
+        electra.vocabulary_logits(electra.lower(checkpoint(config, {**tensors, **changed})), config)
 
 
 def test_a_file_takes_texts_as_long_as_there_are_positions_for(tmp_path):

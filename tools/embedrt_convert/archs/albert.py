@@ -10,6 +10,7 @@ from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, Names, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -74,3 +75,9 @@ def _group(layers: Transformer, config: Mapping[str, Any], x: int, group: int) -
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of AlbertForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "pooler", "classifier", "tanh", pooler=True)
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of AlbertForMaskedLM. Raises ConversionError."""
+    dense, norm, decoder = (f"predictions.{part}" for part in ("dense", "LayerNorm", "decoder"))
+    return scores(encoder, config, VocabularyHead(dense, activation(config), norm, decoder, "predictions.bias"))

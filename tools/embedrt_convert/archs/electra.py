@@ -10,6 +10,7 @@ from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -39,3 +40,9 @@ def lower(checkpoint: Checkpoint) -> Encoder:
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of ElectraForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "classifier.dense", "classifier.out_proj", "gelu")
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of ElectraForMaskedLM, the generator. Raises ConversionError."""
+    dense, norm = "generator_predictions.dense", "generator_predictions.LayerNorm"
+    return scores(encoder, config, VocabularyHead(dense, "gelu", norm, "generator_lm_head", "generator_lm_head.bias"))

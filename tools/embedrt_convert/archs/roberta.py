@@ -9,6 +9,7 @@ from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -37,3 +38,9 @@ def lower(checkpoint: Checkpoint) -> Encoder:
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of RobertaForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "classifier.dense", "classifier.out_proj", "tanh")
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of RobertaForMaskedLM. Raises ConversionError."""
+    dense, norm = "lm_head.dense", "lm_head.layer_norm"
+    return scores(encoder, config, VocabularyHead(dense, "gelu", norm, "lm_head.decoder", "lm_head.bias"))
