@@ -168,21 +168,25 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
         if segment.stop > segment.start:
             bias = _position_bias(segment.stop - segment.start, tensors, attributes)
             out[:, segment] = one(q[:, segment], k[:, segment], v[:, segment], attributes["scale"], bias)
-    result: Values = out.transpose(1, 0, 2).reshape(len(inputs[0]), -1)
-    return result
+    return _flat(out.transpose(1, 0, 2))
 
 
 def _heads(qkv: Values, attributes: Attributes) -> tuple[Values, Values, Values]:
     """(q [rows, heads, d], k and v [rows, kv_heads, d]) of what stands side by side."""
     heads = attributes["heads"]
     kv = attributes["kv_heads"] or heads
-    every = qkv.reshape(len(qkv), heads + 2 * kv, -1)
+    every = qkv.reshape(len(qkv), heads + 2 * kv, qkv.shape[1] // (heads + 2 * kv))
     return every[:, :heads], every[:, heads : heads + kv], every[:, heads + kv :]
 
 
 def _side_by_side(q: Values, k: Values, v: Values) -> Values:
-    joined: Values = np.concatenate([q, k, v], axis=1)
-    return joined.reshape(len(q), -1)
+    return _flat(np.concatenate([q, k, v], axis=1))
+
+
+def _flat(heads: Values) -> Values:
+    """[rows, heads · d], of no rows too."""
+    rows, count, columns = heads.shape
+    return heads.reshape(rows, count * columns)
 
 
 def _position_bias(rows: int, tensors: Tensors, attributes: Attributes) -> Values:
