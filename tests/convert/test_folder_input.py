@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 from checkpoints import HIDDEN, VOCABULARY, bert_tensors, write_bert, write_json, write_modules, write_sentence_bert
+from image_checkpoints import write_vit
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from embedrt_convert.errors import ConversionError
+from embedrt_convert.inputs import open_checkpoint
 from embedrt_convert.inputs.checkpoint import Dense, Normalize, Pooling
 from embedrt_convert.inputs.huggingface import read
 from embedrt_convert.inputs.weights import read_weights
@@ -146,6 +148,23 @@ def test_the_length_limit(tmp_path, limit, model_max_length, expected):
         write_json(tmp_path / "sentence_bert_config.json", {"max_seq_length": limit})
     write_json(tmp_path / "tokenizer_config.json", {"model_max_length": model_max_length})
     assert read_folder(tmp_path).text.max_tokens == expected
+
+
+@pytest.mark.parametrize("asked", [5, 30, 40])
+def test_a_limit_that_is_asked_for_goes_before_those_of_the_files(tmp_path, asked):
+    source = str(write_sentence_bert(tmp_path / "tiny"))
+    _, checkpoint = open_checkpoint(source, max_tokens=asked)
+    assert checkpoint.text.max_tokens == asked
+
+
+def test_a_limit_beyond_the_positions_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="at most 40 tokens, not 41"):
+        open_checkpoint(str(write_sentence_bert(tmp_path / "tiny")), max_tokens=41)
+
+
+def test_a_model_of_images_has_no_limit_of_tokens(tmp_path):
+    with pytest.raises(ConversionError, match="is a model of images: it has no limit of tokens"):
+        open_checkpoint(str(write_vit(tmp_path / "vit")), max_tokens=5)
 
 
 def test_prompts_and_similarity(tmp_path):

@@ -208,7 +208,6 @@ def test_only_graphs_take_these(tmp_path):
         {"pooling": "cls"},
         {"normalize": True},
         {"output_name": "x"},
-        {"max_tokens": 4},
     ):
         with pytest.raises(ConversionError, match="is not a graph"):
             open_checkpoint(source, **options)

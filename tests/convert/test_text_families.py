@@ -250,8 +250,8 @@ def test_t5_takes_texts_as_long_as_its_tokenizer_makes_them():
     ("stated", "tokens", "notes"),
     [
         ({"model_max_length": 100}, 100, []),
-        ({"model_max_length": 10**30}, 512, ["how long a text may be: at most 512 tokens"]),
-        ({}, 512, ["how long a text may be: at most 512 tokens"]),
+        ({"model_max_length": 10**30}, 512, ["how long a text may be: at most 512 tokens (--max-tokens)"]),
+        ({}, 512, ["how long a text may be: at most 512 tokens (--max-tokens)"]),
     ],
 )
 def test_a_limit_that_nothing_states_is_512_and_said(tmp_path, stated, tokens, notes):
@@ -263,6 +263,8 @@ def test_a_limit_that_nothing_states_is_512_and_said(tmp_path, stated, tokens, n
     path = convert(folder, tmp_path / "m.embedrt", quant="fp32", progress=said.append).path
     assert embedrt.load(path).max_tokens == tokens
     assert [note.partition("says ")[2] for note in said if note.startswith("note: ")] == notes
+    path = convert(folder, tmp_path / "m.embedrt", quant="fp32", max_tokens=600).path
+    assert embedrt.load(path).max_tokens == 600
 
 
 def test_t5_has_one_table_of_words_by_either_name():

@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures that fix the steps of a convolutional network's bytes, and measure what they cost (default: "
         "generated pictures)",
     )
+    parser.add_argument("--max-tokens", metavar="N", type=_count, help="the longest text (default: what the files say)")
     graphs = parser.add_argument_group("graphs (.onnx)")
     graphs.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if it does not lie beside it")
     graphs.add_argument(
@@ -74,7 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     graphs.add_argument("--normalize", action="store_true", help="scale the vectors to length 1")
     graphs.add_argument("--output-name", metavar="NAME", help="which of the graph's outputs to take")
-    graphs.add_argument("--max-tokens", metavar="N", type=_count, help="the longest text (default: what the files say)")
 
 
 def run(args: argparse.Namespace) -> int:

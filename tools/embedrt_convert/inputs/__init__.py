@@ -36,9 +36,10 @@ def open_checkpoint(
     other pixels than the checkpoint's; `classifier` keeps the layer that makes logits, and `labels` is a file that
     names them, one a line.
 
+    `max_tokens` is the longest text of a model of texts, where it is not to be what the files say.
+
     The rest is for graphs (`.onnx`): `tokenizer` is a folder or file with its tokenizer; `pooling`, a name of
-    sentence-transformers', and `normalize` are what follows its token vectors; `output_name` is the output to take, and
-    `max_tokens` the longest text.
+    sentence-transformers', and `normalize` are what follows its token vectors; `output_name` is the output to take.
     """
     if labels is not None and not classifier:
         raise ConversionError("labels name the logits of a classifier, which is only kept on request (--classifier)")
@@ -53,7 +54,7 @@ def open_checkpoint(
         folder = None if tokenizer is None else pathlib.Path(tokenizer)
         files = open_source(source, tokenizer=folder, preprocessor=given)
         if not isinstance(files, OnnxFile):
-            _only_for_graphs(source, tokenizer, tail)
+            _only_for_graphs(source, tokenizer, dataclasses.replace(tail, max_tokens=None))
             if preprocessor is not None:
                 raise ConversionError(
                     f"{preprocessor}: a folder has its own preprocessor_config.json; leave this one out"
@@ -71,17 +72,17 @@ def read(
     classifier: bool = False,
     tail: Tail = NO_TAIL,
 ) -> Checkpoint:
-    """The checkpoint in `files`; `tail` is for graphs. Raises ConversionError."""
+    """The checkpoint in `files`; `tail` is for graphs, but for its limit of tokens. Raises ConversionError."""
     if isinstance(files, OnnxFile):
         return onnx_model.read(files, tail, image_size=image_size, classifier=classifier)
-    return huggingface.read(files, image_size, classifier)
+    return huggingface.read(files, image_size, classifier, tail.max_tokens)
 
 
 def _only_for_graphs(source: str, tokenizer: PathLike | None, tail: Tail) -> None:
     if tokenizer is not None or tail != NO_TAIL:
         raise ConversionError(
-            f"{source} is not a graph (.onnx): a tokenizer, a pooling, normalisation, an output and a limit of tokens "
-            "are chosen for graphs alone, other checkpoints say them in their own files"
+            f"{source} is not a graph (.onnx): a tokenizer, a pooling, normalisation and an output are chosen for "
+            "graphs alone, other checkpoints say them in their own files; weights by --arch take no texts"
         )
 
 

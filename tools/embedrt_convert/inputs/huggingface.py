@@ -18,27 +18,37 @@ _DEFAULT_TOKENS = 512
 _ENDLESS = 10**9  # tokenizer_config.json has 10^30 where a tokenizer has no limit
 
 
-def read(files: Files, image_size: tuple[int, int] | None = None, classifier: bool = False) -> Checkpoint:
+def read(
+    files: Files,
+    image_size: tuple[int, int] | None = None,
+    classifier: bool = False,
+    max_tokens: int | None = None,
+) -> Checkpoint:
     """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported.
 
     For a model of images, `image_size` is (height, width) of other pixels than its processor makes, and `classifier`
-    keeps the classifier that the checkpoint has.
+    keeps the classifier that the checkpoint has. For one of texts, `max_tokens` is the longest, instead of what the
+    files say.
     """
     if files.has("config.json"):
         config = files.json("config.json")
+        images = timm_folder.is_timm(config) or archs.takes_images(config.get("model_type"))
+        if images and max_tokens is not None:
+            raise ConversionError(f"{files.label} is a model of images: it has no limit of tokens to choose")
         if timm_folder.is_timm(config):
             return timm_folder.read(files, config, read_licence(files), image_size, classifier)
-        if archs.takes_images(config.get("model_type")):
+        if images:
             return _read_images(files, image_model.resolved(config), image_size, classifier)
     if image_size is not None or classifier:
         raise ConversionError(f"{files.label} is not a model of images: it has no image size and no classifier")
-    return _read_texts(files)
+    return _read_texts(files, max_tokens)
 
 
-def _read_texts(files: Files) -> Checkpoint:
+def _read_texts(files: Files, max_tokens: int | None) -> Checkpoint:
     layout = sentence_transformers.read_layout(files)
     config = files.json(layout.encoder + "config.json")
-    text, notes = _text(files, layout.encoder, config, **sentence_transformers.read_prompts(files))
+    prompts = sentence_transformers.read_prompts(files)
+    text, notes = _text(files, layout.encoder, config, asked=max_tokens, **prompts)
     return Checkpoint(
         config=config,
         tensors=read_weights(files, layout.encoder.rstrip("/")),
@@ -77,21 +87,29 @@ def _read_images(
 
 
 def _text(
-    files: Files, encoder: str, config: Mapping[str, Any], *, padded: bool = False, **prompts: Any
+    files: Files,
+    encoder: str,
+    config: Mapping[str, Any],
+    *,
+    padded: bool = False,
+    asked: int | None = None,
+    **prompts: Any,
 ) -> tuple[Text, tuple[str, ...]]:
     """How the encoder in that folder takes texts, and notes; `config` is that of the part which takes them.
 
-    `padded` fills them up to the limit. `prompts` are fields of `Text`.
+    `padded` fills them up to the limit; `asked` is another limit than the files'. `prompts` are fields of `Text`.
     """
     settings_name = encoder + "tokenizer_config.json"
     settings = files.json(settings_name) if files.has(settings_name) else {}
     limit, lowercase = sentence_transformers.read_limits(files, encoder)
 
     notes: tuple[str, ...] = ()
-    max_tokens = token_limit(limit, settings, config)
+    max_tokens = token_limit(limit if asked is None else asked, settings, config)
+    if asked is not None and max_tokens < asked:
+        raise ConversionError(f"{files.label} takes texts of at most {max_tokens} tokens, not {asked}")
     if max_tokens == 0:
         max_tokens = _DEFAULT_TOKENS
-        notes = (f"nothing in {files.label} says how long a text may be: at most {max_tokens} tokens",)
+        notes = (f"nothing in {files.label} says how long a text may be: at most {max_tokens} tokens (--max-tokens)",)
     elif max_tokens < 0:
         raise ConversionError(f"{files.label} has a length limit below 0, {max_tokens}")
     vocabulary = config.get("vocab_size")
