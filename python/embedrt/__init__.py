@@ -4,41 +4,59 @@
     vectors = model.encode(["How do I reset my password?", "I forgot my login"])
     vectors = embedrt.load("images.embedrt").encode_image(["a.jpg", "b.png"])
 
-`load` and `Model` do the work; the exceptions are `EmbedrtError` and its children `FormatError` and `InputError`.
+`load` and `Model` do the work; the exceptions are `EmbedrtError` and its children `FormatError` and `InputError`, and
+`TruncationWarning` says that texts were cut. `quantize_embeddings` and `calibration_ranges` make vectors smaller.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from embedrt._errors import EmbedrtError, FormatError, InputError
+from embedrt._errors import EmbedrtError, FormatError, InputError, TruncationWarning
 from embedrt._load import load
 
 if TYPE_CHECKING:
+    from embedrt._chunkers import FixedTokens
     from embedrt._info import EncodeInfo, ImageInfo, ModelInfo
     from embedrt._model import Model
+    from embedrt._precision import calibration_ranges, quantize_embeddings
+    from embedrt._results import Segments, TokenEmbeddings
 
 __all__ = [
     "EmbedrtError",
     "EncodeInfo",
+    "FixedTokens",
     "FormatError",
     "ImageInfo",
     "InputError",
     "Model",
     "ModelInfo",
+    "Segments",
+    "TokenEmbeddings",
+    "TruncationWarning",
     "__version__",
+    "calibration_ranges",
     "load",
+    "quantize_embeddings",
 ]
+
+_LATER = {
+    "EncodeInfo": "_info",
+    "FixedTokens": "_chunkers",
+    "ImageInfo": "_info",
+    "Model": "_model",
+    "ModelInfo": "_info",
+    "Segments": "_results",
+    "TokenEmbeddings": "_results",
+    "calibration_ranges": "_precision",
+    "quantize_embeddings": "_precision",
+}
 
 
 def __getattr__(name: str) -> Any:
     # The rest is imported on first use: what numpy and the extension cost is then paid by `load`, not by `--help`.
-    if name == "Model":
-        from embedrt._model import Model
+    if name in _LATER:
+        from importlib import import_module
 
-        return Model
-    if name in ("EncodeInfo", "ImageInfo", "ModelInfo"):
-        from embedrt import _info
-
-        return getattr(_info, name)
+        return getattr(import_module(f"embedrt.{_LATER[name]}"), name)
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -15,6 +15,7 @@ from embedrt._cli_images import sorted_out
 from embedrt._cli_write import JsonlWriter, NpyWriter, VectorWriter, print_table
 from embedrt._errors import InputError
 from embedrt._load import load, needs_converter, resolve
+from embedrt._precision import Form, checked_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +48,7 @@ examples:
 
 A line that is not UTF-8, or an image that cannot be read, is reported at the end and the others are kept: it has an
 "error" in place of its embedding, or a row of NaN in a .npy, so that row i stays line i. The exit status is then 1.
+Texts that are cut are counted at the end; that is no error.
 """
 
 
@@ -71,7 +73,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-tokens", type=int, metavar="N", help="cut texts to N tokens (default: the model's limit)"
     )
+    parser.add_argument(
+        "--on-long",
+        choices=("truncate", "error", "window", "late"),
+        default="truncate",
+        help="a text over the limit: cut it (default), report it as an error, run it in overlapping windows whose "
+        "vectors are averaged, or run it whole as far as the model takes it",
+    )
     parser.add_argument("--normalize", action="store_true", help="scale vectors to length 1, if the model does not")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "int8", "uint8", "binary", "ubinary"),
+        default="float32",
+        help="fewer bits in what is written, as embedrt.quantize_embeddings makes them",
+    )
+    parser.add_argument(
+        "--ranges",
+        metavar="RANGES",
+        type=pathlib.Path,
+        help="for int8 and uint8: a .npy of what embedrt.calibration_ranges gave",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on the standard error")
 
 
@@ -86,14 +107,16 @@ def run(args: argparse.Namespace) -> int:
     if not model.max_tokens and (args.prompt_name is not None or args.max_tokens is not None):
         raise InputError("--prompt-name and --max-tokens are for texts; this model takes images")
     items = sorted_out(model, _inputs(args))
+    embedder = Embedder(model, args)
     if form == "table":
-        return _table(model, items, args)
-    writer: VectorWriter = NpyWriter(args.output, model.dim) if form == "npy" else JsonlWriter(args.output)
+        return _table(embedder, items, args)
+    rows = embedder.form.empty(0)
+    writer: VectorWriter = NpyWriter(args.output, rows) if form == "npy" else JsonlWriter(args.output)
     bar = _bar(args, "text" if model.max_tokens else "image")
     errors: list[InputError] = []
     with writer:
         for chunk in _chunks(items):
-            for item, vector in zip(chunk, _encode(model, chunk, args), strict=True):
+            for item, vector in zip(chunk, embedder.encode(chunk), strict=True):
                 if isinstance(vector, InputError):
                     errors.append(vector)
                     writer.skip(item, str(vector))
@@ -103,18 +126,22 @@ def run(args: argparse.Namespace) -> int:
                 bar.update(len(chunk))
     if bar is not None:
         bar.close()
+    embedder.tell()
     return _report(errors)
 
 
-def _table(model: Model, items: Iterator[Item], args: argparse.Namespace) -> int:
+def _table(embedder: Embedder, items: Iterator[Item], args: argparse.Namespace) -> int:
+    if args.precision != "float32":
+        raise InputError("a table compares float32 vectors; --precision is for what is written with -o or as jsonl")
     rows = list(itertools.islice(items, _MAX_TABLE + 1))
     if len(rows) > _MAX_TABLE:
         raise InputError(f"a table holds {_MAX_TABLE} rows at most; write the vectors with -o or --format jsonl")
-    found = _encode(model, rows, args)
+    found = embedder.encode(rows)
     good = [(str(item), vector) for item, vector in zip(rows, found, strict=True) if isinstance(vector, np.ndarray)]
     if good:
         vectors = np.stack([vector for _, vector in good])
-        print_table([name for name, _ in good], model.similarity(vectors, vectors))
+        print_table([name for name, _ in good], embedder.model.similarity(vectors, vectors))
+    embedder.tell()
     return _report([vector for vector in found if isinstance(vector, InputError)])
 
 
@@ -125,30 +152,72 @@ def _report(errors: list[InputError]) -> int:
     return 1 if errors else 0
 
 
-def _encode(model: Model, items: list[Item], args: argparse.Namespace) -> list[NDArray[np.float32] | InputError]:
-    """The vector of each item; in the place of one that cannot be used, why."""
-    found: list[NDArray[np.float32] | InputError] = [InputError(str(item)) for item in items]
-    texts = [index for index, item in enumerate(items) if isinstance(item, str)]
-    images = [index for index, item in enumerate(items) if isinstance(item, pathlib.Path)]
-    if texts:
-        vectors = model.encode(
-            [str(items[index]) for index in texts],
-            prompt_name=args.prompt_name,
-            max_tokens=args.max_tokens,
-            normalize_embeddings=args.normalize,
-        )
-        for index, vector in zip(texts, vectors, strict=True):
-            found[index] = vector
-    if images:
-        vectors, info = model.encode_image(
-            [items[index] for index in images],
-            normalize_embeddings=args.normalize,
-            on_error="skip",
-            return_info=True,
-        )
-        for place, index in enumerate(images):
-            found[index] = InputError(info.failed[place]) if place in info.failed else vectors[place]
-    return found
+class Embedder:
+    """Makes vectors as the command line says, and counts what was cut."""
+
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+        self.model = model
+        ranges = None if args.ranges is None else _ranges(args.ranges)
+        self.form = checked_form(Form(model.dim, precision=args.precision, ranges=ranges))
+        self._args = args
+        self._cut_texts = self._cut_tokens = 0
+
+    def encode(self, items: list[Item]) -> list[NDArray[Any] | InputError]:
+        """The vector of each item; in the place of one that cannot be used, why."""
+        found: list[NDArray[Any] | InputError] = [InputError(str(item)) for item in items]
+        texts = {index: item for index, item in enumerate(items) if isinstance(item, str)}
+        images = {index: item for index, item in enumerate(items) if isinstance(item, pathlib.Path)}
+        if texts:
+            for index, vector in zip(texts, self._texts(list(texts.values())), strict=True):
+                found[index] = vector
+        if images:
+            vectors, info = self.model.encode_image(
+                list(images.values()),
+                normalize_embeddings=self._args.normalize or None,
+                on_error="skip",
+                return_info=True,
+            )
+            for place, index in enumerate(images):
+                row = vectors[place : place + 1]
+                found[index] = InputError(info.failed[place]) if place in info.failed else self.form.of(row)[0]
+        return found
+
+    def tell(self) -> None:
+        """Say what was cut, if anything was."""
+        if self._cut_texts:
+            print(
+                f"embedrt: {self._cut_texts} texts over the limit lost {self._cut_tokens} tokens or more; "
+                "--on-long window embeds all of them, --max-tokens raises the limit",
+                file=sys.stderr,
+            )
+
+    def _texts(self, texts: list[str]) -> list[NDArray[Any] | InputError]:
+        try:
+            vectors, info = self.model._encoded(
+                texts,
+                prompt_name=self._args.prompt_name,
+                max_tokens=self._args.max_tokens,
+                normalize_embeddings=self._args.normalize or None,
+                on_long=self._args.on_long,
+            )
+        except InputError as error:
+            if not str(error).startswith("texts["):
+                raise
+            # One of the texts is at fault: the others keep their vectors.
+            if len(texts) > 1:
+                return [found for text in texts for found in self._texts([text])]
+            return [InputError(f"{texts[0][:40]!r}{str(error).removeprefix('texts[0]')}")]
+        self._cut_texts += len(info.truncated_texts)
+        self._cut_tokens += info.truncated_tokens
+        return list(self.form.of(vectors))
+
+
+def _ranges(path: pathlib.Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy file of numbers: {error}") from None
+    return array
 
 
 def _format(args: argparse.Namespace) -> str:

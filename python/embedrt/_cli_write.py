@@ -22,9 +22,9 @@ Item: TypeAlias = "str | pathlib.Path | InputError"
 
 
 class VectorWriter(Protocol):
-    """Takes texts and images with their vectors float32 [dim], one at a time, in order."""
+    """Takes texts and images with their vectors [columns], one at a time, in order."""
 
-    def write(self, item: Item, vector: NDArray[np.float32]) -> None: ...
+    def write(self, item: Item, vector: NDArray[Any]) -> None: ...
     def skip(self, item: Item, reason: str) -> None:
         """In the place of one that could not be used."""
 
@@ -52,7 +52,7 @@ class JsonlWriter:
         else:
             self._file.flush()
 
-    def write(self, item: Item, vector: NDArray[np.float32]) -> None:
+    def write(self, item: Item, vector: NDArray[Any]) -> None:
         key = "image" if isinstance(item, pathlib.Path) else "text"
         # Nine digits are enough to read the same float32 back.
         numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
@@ -64,11 +64,15 @@ class JsonlWriter:
 
 
 class NpyWriter:
-    """A .npy file of float32 [items, dim], written row by row; a skipped one is a row of NaN."""
+    """A .npy file with a row for each item, written one by one; a skipped one is a row of NaN.
 
-    def __init__(self, path: pathlib.Path, dim: int) -> None:
+    `like` has the columns and the type of the rows. Raises InputError for a skipped item where the type has no NaN.
+    """
+
+    def __init__(self, path: pathlib.Path, like: NDArray[Any]) -> None:
         self._path = path
-        self._dim = dim
+        self._columns = like.shape[1]
+        self._type = like.dtype.newbyteorder("<")
         self._rows = 0
 
     def __enter__(self) -> NpyWriter:
@@ -81,14 +85,16 @@ class NpyWriter:
     ) -> None:
         with self._file:
             self._file.seek(0)
-            self._file.write(_npy_header(self._rows, self._dim))
+            self._file.write(_npy_header(self._rows, self._columns, self._type.str))
 
-    def write(self, item: Item, vector: NDArray[np.float32]) -> None:
-        self._file.write(vector.astype("<f4", copy=False).tobytes())
+    def write(self, item: Item, vector: NDArray[Any]) -> None:
+        self._file.write(vector.astype(self._type, copy=False).tobytes())
         self._rows += 1
 
     def skip(self, item: Item, reason: str) -> None:
-        self.write(item, np.full(self._dim, np.nan, np.float32))
+        if self._type.kind != "f":
+            raise InputError(f"{reason}; a .npy of {self._type.name} has no row that says so, a .jsonl has")
+        self.write(item, np.full(self._columns, np.nan, np.float32))
 
 
 def print_table(texts: list[str], similarities: NDArray[np.float32]) -> None:
@@ -103,8 +109,8 @@ def print_table(texts: list[str], similarities: NDArray[np.float32]) -> None:
         print(f"{index:>3}  {shown:<{width}}" + "".join(f"{value:8.3f}" for value in row))
 
 
-def _npy_header(rows: int, dim: int) -> bytes:
+def _npy_header(rows: int, columns: int, kind: str) -> bytes:
     """Version 1.0 of numpy's format, padded with spaces to `_NPY_HEADER` bytes."""
     magic = b"\x93NUMPY\x01\x00" + (_NPY_HEADER - 10).to_bytes(2, "little")
-    described = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}".encode("ascii")
+    described = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}".encode("ascii")
     return magic + described.ljust(_NPY_HEADER - 11) + b"\n"

@@ -19,7 +19,7 @@ from embedrt._errors import InputError
 from embedrt._image import described, is_one_image, prepare
 from embedrt._image_config import ImageConfig
 from embedrt._overlap import on_threads, overlapped
-from embedrt._similarity import normalized
+from embedrt._precision import Form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,11 +65,11 @@ class ImageEncoding:
         self._images = 0
         self._failed: dict[int, str] = {}
 
-    def vectors(self, images: Sequence[Any], dim: int, normalize: bool) -> Vectors:
-        """One vector a picture: float32 [images, dim], the first `dim` columns of the output."""
-        out = np.empty((len(images), dim), np.float32)
+    def vectors(self, images: Sequence[Any], form: Form) -> Vectors:
+        """One vector a picture: float32 [images, dim], in `form`."""
+        out: Vectors = form.empty(len(images))
         for places, rows in self._run(images, out):
-            out[places] = normalized(rows[:, :dim]) if normalize else rows[:, :dim]
+            out[places] = form.of(rows)
         return out
 
     def patches(self, images: Sequence[Any]) -> Vectors:

@@ -7,6 +7,9 @@
 
 Beside these, a wrong Python type raises TypeError and a file that cannot be read raises OSError. The C++ extension
 raises these same classes.
+
+    UserWarning
+    └── TruncationWarning     texts were cut to the limit; their vectors stand for their beginnings only
 """
 
 
@@ -20,6 +23,10 @@ class FormatError(EmbedrtError):
 
 class InputError(EmbedrtError, ValueError):
     """An argument, a text or an image cannot be used; the message names the argument or the index."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were cut to the token limit, and `return_info` was not asked for; the message says how many."""
 
 
 def is_library_failure(error: BaseException) -> bool:

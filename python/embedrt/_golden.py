@@ -79,7 +79,8 @@ def _text(model: Model, item: Fields) -> Vector:
     ids = model.token_ids(text)
     if item.list("ids", _MAX_IDS) != ids:
         raise FormatError(f"{item.where}: the text's token ids are not those stored; its tokenizer has changed")
-    return model.encode(text, prompt="")
+    vector: Vector = model._encoded(text, prompt="")[0]
+    return vector
 
 
 def _picture(model: Model, item: Fields) -> Vector:

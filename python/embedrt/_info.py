@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from embedrt._image_config import ImageConfig
@@ -37,12 +37,16 @@ class EncodeInfo:
         truncated_texts: the indices of the texts that were cut to the limit.
         truncated_tokens: how many tokens were cut off. Exact for texts of up to 65,536 characters; of a longer one only
             the beginning is tokenised, so it counts fewer than there were.
+        windows: with on_long="window", how many windows each text over the limit was run in, by its index.
+        late_texts: with on_long="late", the indices of the texts that ran whole though over `Model.max_tokens`.
     """
 
     texts: int
     tokens: int
     truncated_texts: tuple[int, ...]
     truncated_tokens: int
+    windows: Mapping[int, int] = field(default_factory=dict)
+    late_texts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

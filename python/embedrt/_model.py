@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from embedrt._model_images import ImageMethods
+from embedrt._model_segments import SegmentMethods
 
 
-class Model(ImageMethods):
+class Model(SegmentMethods, ImageMethods):
     """A loaded model. Get one from `embedrt.load`; one model may be used by several threads at once.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from embedrt._arguments import check_ignored, check_output, columns
+from embedrt._arguments import check_ignored, check_output
 from embedrt._arguments import listed as listed_texts
 from embedrt._encode import progress_bar
 from embedrt._errors import EmbedrtError, InputError
@@ -61,9 +61,11 @@ class ImageMethods(TextMethods):
             output_value: "image_embedding", what the checkpoint defines as its pooled vector; "class_token" or
                 "patch_mean"; "patch_embeddings" for one vector a patch; "logits", whose columns `Model.labels` names.
                 A model has those that make sense for it.
-            normalize_embeddings: scale vectors to unit length. A model that does so itself is not asked twice.
-            truncate_dim: keep only the first columns of vectors; before normalising, which is not done again unless
-                asked for. Neither of the two is for logits and patch embeddings.
+            normalize_embeddings: True scales vectors to unit length; a model that does so itself is not asked twice.
+                None, the default, does so only where `truncate_dim` has made shorter what the model had scaled, and
+                False not even there.
+            truncate_dim: keep only the first columns of vectors; before normalising. Neither of the two is for logits
+                and patch embeddings.
             show_progress_bar: show one, if tqdm is installed.
             batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
             on_error: "raise" stops at the first image that cannot be used, "skip" gives it a row of NaN; `ImageInfo`
@@ -89,16 +91,13 @@ class ImageMethods(TextMethods):
         check_ignored(batch_size, convert_to_numpy)
         if output_value in (PATCHES, LOGITS) and (normalize_embeddings or truncate_dim is not None):
             raise InputError(f"normalize_embeddings and truncate_dim are not for {output_value}")
-        dim = columns(truncate_dim, core.outputs()[output_value])
+        form = self._form(output_value, truncate_dim, normalize_embeddings)
         bar = progress_bar(len(sequence), "image") if show_progress_bar else None
         call = ImageEncoding(
             core, config, output=output_value, strict=on_error == "raise", advance=bar.update if bar else None
         )
         try:
-            if output_value == PATCHES:
-                result = call.patches(sequence)
-            else:
-                result = call.vectors(sequence, dim, bool(normalize_embeddings))
+            result = call.patches(sequence) if output_value == PATCHES else call.vectors(sequence, form)
         finally:
             if bar:
                 bar.close()

@@ -22,13 +22,17 @@ class Pad(NamedTuple):
 
 
 class TextConfig(NamedTuple):
-    """The file's `text` section: what happens to a text before the program sees its ids."""
+    """The file's `text` section: what happens to a text before the program sees its ids.
+
+    Without `include_prompt` the prompt's tokens are not pooled.
+    """
 
     max_tokens: int
     prompts: Mapping[str, str] = MappingProxyType({})
     default_prompt_name: str | None = None
     similarity: str = "cosine"
     pad: Pad | None = None
+    include_prompt: bool = True
 
     def longest(self, program_max_tokens: int) -> int:
         """The largest limit of a text that a caller may ask for, special tokens included."""
@@ -55,11 +59,10 @@ def parse_text_config(section: bytes | None, program_max_tokens: int, vocabulary
     if default is not None and (not isinstance(default, str) or default not in prompts):
         raise FormatError(f"{where}.default_prompt_name: there is no prompt {str(default)[:60]!r}")
     similarity = fields.choice("similarity", SIMILARITIES, default="cosine")
-    if not fields.flag("include_prompt", default=True):
-        raise FormatError(f"{where}.include_prompt: false is not supported by this version")
+    include_prompt = fields.flag("include_prompt", default=True)
     pad = _pad(fields.optional("pad"), f"{where}.pad", max_tokens, program_max_tokens, vocabulary)
     fields.done()
-    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity, pad)
+    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity, pad, include_prompt)
 
 
 def _pad(value: Any, where: str, max_tokens: int, program_max_tokens: int, vocabulary: int) -> Pad | None:

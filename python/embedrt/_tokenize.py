@@ -167,6 +167,11 @@ class TextTokenizer:
         ids = [*self.prefix, *content[:room], *self.suffix]
         return len(ids) - (ids[-1] in self._named)
 
+    def framed(self, content: Sequence[int]) -> list[int]:
+        """Some of a text's tokens with the special ones around them, filled up as a text is."""
+        ids = [*self.prefix, *content, *self.suffix]
+        return ids + self._fill[len(ids) :]
+
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """How many tokens each text has, special ones included, neither cut nor filled up. int64 [texts].
 

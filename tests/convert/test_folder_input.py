@@ -57,13 +57,19 @@ def test_poolings(tmp_path, settings, kind):
     assert read_folder(tmp_path).modules == (Pooling(kind),)
 
 
+@pytest.mark.parametrize("include", [True, False])
+def test_prompts_that_are_not_pooled(tmp_path, include):
+    write_bert(tmp_path, modules=[("Pooling", {**MEAN, "include_prompt": include})])
+    assert read_folder(tmp_path).modules == (Pooling("mean", include),)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"pooling_mode": ["cls", "mean"]}, "concatenates the poolings cls, mean"),
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "concatenates the poolings cls, mean"),
         ({"pooling_mode": "median"}, "median"),
-        ({**MEAN, "include_prompt": False}, "include_prompt"),
+        ({"pooling_mode": "weightedmean", "include_prompt": False}, "weightedmean pooling .include_prompt"),
     ],
 )
 def test_poolings_refused(tmp_path, settings, message):

@@ -16,10 +16,13 @@ import tiny_tokenizers
 
 import embedrt
 from embedrt import _core, _encode
-from embedrt._encode import Encoding
+from embedrt._encode import Encoding, Limits
+from embedrt._precision import Form
 from embedrt._tokenize import TextTokenizer
 
-DEFAULTS: dict[str, Any] = {"prompt": "", "limit": 16, "strict": False, "counted": False, "spread": False}
+FORM = Form(1)
+CUT = Limits("truncate", 16, 16)
+DEFAULTS: dict[str, Any] = {"prompt": "", "limits": CUT, "counted": False, "spread": False}
 TEXTS = [f"hello world {number}" for number in range(300)]
 
 
@@ -35,9 +38,7 @@ def encoding(threads: int, run: Any = None, **options: Any) -> Encoding:
     definition = tiny_tokenizers.word_piece()
     tokenizer = TextTokenizer(tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition))
     core: Any = SimpleNamespace(threads=threads, run=core_run)
-    return Encoding(
-        core, tokenizer, **{"prompt": "", "limit": 16, "strict": False, "counted": False, "spread": False} | options
-    )
+    return Encoding(core, tokenizer, **DEFAULTS | options)
 
 
 def sizes(threads: int, texts: Sequence[str]) -> list[int]:
@@ -65,9 +66,9 @@ def test_one_thread_has_no_small_chunk_first() -> None:
 
 def test_no_thread_for_a_small_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_thread, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
-    encoding(2).sentences(["hello"], 1, False)
-    encoding(2).sentences(["hello world"] * 300, 1, False)
-    encoding(1).sentences(TEXTS * 100, 1, False)
+    encoding(2).sentences(["hello"], FORM)
+    encoding(2).sentences(["hello world"] * 300, FORM)
+    encoding(1).sentences(TEXTS * 100, FORM)
 
 
 def test_the_first_chunk_is_spread_only_over_all_cpus(
@@ -102,7 +103,7 @@ def test_who_tokenises(threads: int, monkeypatch: pytest.MonkeyPatch, threads_le
         return encode(self, *arguments, **options)
 
     monkeypatch.setattr(TextTokenizer, "encode", watched)
-    encoding(threads).sentences(TEXTS * 10, 1, False)
+    encoding(threads).sentences(TEXTS * 10, FORM)
     assert tokenisers == ({True} if threads == 1 else {True, False})
     assert threads_left() == 0
 
@@ -118,7 +119,7 @@ def test_a_text_that_is_too_long_is_named(
     texts[bad] = texts[-1] = "hello " * 30
     done: list[int] = []
     with pytest.raises(embedrt.InputError, match=rf"texts\[{bad}\] has 32 tokens"):
-        encoding(threads, run=done.append, strict=True).sentences(texts, 1, False)
+        encoding(threads, run=done.append, limits=CUT._replace(on_long="error")).sentences(texts, FORM)
     # Those of the chunks before have run, as they would without anything ahead.
     assert bad - 80 < sum(done) <= bad
     assert threads_left() == 0
@@ -137,7 +138,7 @@ def test_an_error_of_the_core_leaves_no_thread(
         if output == "tokens":
             call.tokens(TEXTS * 10)
         else:
-            call.sentences(TEXTS * 10, 1, False)
+            call.sentences(TEXTS * 10, FORM)
     # The traceback, which holds the frames of the call, is still there.
     assert caught.value.__traceback__ is not None and threads_left() == 0
 
@@ -147,7 +148,7 @@ def test_progress_is_told_in_order_by_the_calling_thread(threads: int) -> None:
     told: list[tuple[int, bool]] = []
     ran: list[int] = []
     advance = lambda texts: told.append((texts, threading.get_ident() == threading.main_thread().ident))  # noqa: E731
-    encoding(threads, run=ran.append, advance=advance).sentences(TEXTS * 100, 1, False)
+    encoding(threads, run=ran.append, advance=advance).sentences(TEXTS * 100, FORM)
     assert told == [(texts, True) for texts in ran] and sum(ran) == len(TEXTS) * 100 and len(ran) > 2
 
 

@@ -120,7 +120,7 @@ def test_threads_out_of_range(model_path: pathlib.Path, threads: int) -> None:
         ({"prompts": {"a": "x" * 20_000}}, "prompts"),
         ({"default_prompt_name": "nobody"}, "there is no prompt 'nobody'"),
         ({"similarity": "hamming"}, "similarity"),
-        ({"include_prompt": False}, "include_prompt"),
+        ({"include_prompt": 0}, "include_prompt: expected true or false"),
         ({"surprise": 1}, "unknown key 'surprise'"),
     ],
 )

@@ -13,7 +13,7 @@ import tiny_tokenizers
 
 import embedrt
 from embedrt import FormatError, InputError
-from embedrt._encode import Encoding
+from embedrt._encode import Encoding, Limits
 from embedrt._text_config import Pad, parse_text_config
 from embedrt._tokenize import TextTokenizer
 
@@ -86,7 +86,7 @@ def test_chunks_are_bounded_in_ids() -> None:
         tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition), Pad(PAD, 1000)
     )
     core: Any = type("Core", (), {"threads": 1})
-    call = Encoding(core, tokenizer, prompt="", limit=16, strict=False, counted=False, spread=False)
+    call = Encoding(core, tokenizer, prompt="", limits=Limits("truncate", 16, 16), counted=False, spread=False)
     found = [texts for _, texts, _ in call._chunks(["hi"] * 100)]
     assert sum(map(len, found)) == 100
     assert max(map(len, found)) <= 12  # 2**15 characters, and half as many that may join

@@ -1,4 +1,7 @@
-"""Writes tiny model files: a table of random vectors, the mean over a text's tokens, perhaps normalised."""
+"""Writes tiny model files: a table of random vectors, the mean over a text's tokens, perhaps normalised.
+
+With `placed`, what a token's vector is depends on where it stands in its input, too.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,11 @@ def table(vocabulary: int) -> np.ndarray:
     return np.random.default_rng(7).normal(0.3, 1, (vocabulary, DIM)).astype(np.float32)
 
 
+def places() -> np.ndarray:
+    """What is added to the vector of the token at each place of an input, float32 [MAX_TOKENS, DIM]."""
+    return np.random.default_rng(8).normal(0, 1, (MAX_TOKENS, DIM)).astype(np.float32)
+
+
 def write_model(
     path: pathlib.Path,
     *,
@@ -36,6 +44,7 @@ def write_model(
     text: dict[str, Any] | None = None,
     normalize: bool = False,
     rows: bool = True,
+    placed: bool = False,
     golden: dict[str, Any] | None = None,
     ids: int | None = None,
     image: dict[str, Any] | None = None,
@@ -46,6 +55,9 @@ def write_model(
     vocabulary = ids or (tiny_tokenizers.vocabulary(definition) if is_json else 100)
     program = Program(vocabulary, MAX_TOKENS)
     tokens = program.op("lookup", IDS, name="words", table=table(vocabulary), index="token")
+    if placed:
+        where = program.op("lookup", IDS, name="places", table=places(), index="position")
+        tokens = program.op("add", tokens, where)
     last = program.op("pool", tokens, kind="mean")
     if normalize:
         last = program.op("normalize", last)

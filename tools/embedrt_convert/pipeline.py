@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import open_checkpoint
-from embedrt_convert.inputs.checkpoint import Checkpoint, Text
+from embedrt_convert.inputs.checkpoint import Checkpoint, Module, Pooling, Text
 from embedrt_convert.lowering import lower
 from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures
@@ -96,7 +96,7 @@ def convert_files(
         writer.json_section(writer.ABOUT, _about(files, checkpoint, quant, name)),
     ]
     if checkpoint.text is not None:
-        sections.append(writer.json_section(writer.TEXT, _text(checkpoint.text)))
+        sections.append(writer.json_section(writer.TEXT, _text(checkpoint.text, checkpoint.modules)))
         sections.append(writer.section(writer.TOKENIZER, checkpoint.text.tokenizer.encode("utf-8")))
     if checkpoint.image is not None:
         sections.append(writer.json_section(writer.IMAGE, image.section(checkpoint.image)))
@@ -181,13 +181,13 @@ def _draft(path: pathlib.Path, sections: list[writer.Section]) -> Iterator[_core
         draft.unlink(missing_ok=True)
 
 
-def _text(text: Text) -> dict[str, object]:
+def _text(text: Text, modules: Sequence[Module]) -> dict[str, object]:
     return {
         "max_tokens": text.max_tokens,
         "prompts": dict(text.prompts),
         "default_prompt_name": text.default_prompt_name,
         "similarity": text.similarity,
-        "include_prompt": True,
+        "include_prompt": all(module.include_prompt for module in modules if isinstance(module, Pooling)),
         **({"pad": text.pad._asdict()} if text.pad else {}),
     }
 

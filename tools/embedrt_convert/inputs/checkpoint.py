@@ -14,9 +14,13 @@ from embedrt._text_config import Pad
 
 @dataclass(frozen=True)
 class Pooling:
-    """Rows -> one vector for each text; `kind` is a choice of the op `pool`."""
+    """Rows -> one vector for each text; `kind` is a choice of the op `pool`.
+
+    Without `include_prompt` the rows of a prompt's tokens do not count.
+    """
 
     kind: str
+    include_prompt: bool = True
 
 
 @dataclass(frozen=True)

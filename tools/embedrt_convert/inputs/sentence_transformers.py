@@ -106,11 +106,13 @@ def _pooling(files: Files, path: str) -> Pooling:
         raise ConversionError(
             f"{path}/config.json in {files.label} concatenates the poolings {', '.join(modes)}; only one is supported"
         )
-    if not settings.get("include_prompt", True):
+    include_prompt = bool(settings.get("include_prompt", True))
+    if not include_prompt and modes[0] == "weightedmean":
         raise ConversionError(
-            f"{path}/config.json in {files.label} excludes prompts from pooling (include_prompt): not supported"
+            f"{path}/config.json in {files.label} excludes prompts from weightedmean pooling (include_prompt), whose "
+            "weights would go on counting from the prompt's beginning: not supported"
         )
-    return Pooling(POOLINGS[modes[0]])
+    return Pooling(POOLINGS[modes[0]], include_prompt)
 
 
 def _check_names(files: Files, path: str, settings: Mapping[str, Any]) -> None:
