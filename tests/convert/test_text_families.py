@@ -22,6 +22,10 @@ from checkpoints import (
 import embedrt
 from embedrt_convert import convert, reference, writer
 from embedrt_convert.archs import families, lower
+from embedrt_convert.archs._post_norm import WORDS, embeddings
+from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._weights import Weights
+from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint, Pooling, Text
 from embedrt_convert.quantize import quantize
@@ -164,6 +168,35 @@ def test_what_changes_the_maths_is_refused_by_name(model_type, change, message):
     config, tensors = family(model_type)
     with pytest.raises(ConversionError, match=message):
         lower(checkpoint({**config, **change}, tensors))
+
+
+@pytest.mark.parametrize("types", [None, np.array([0, 0, 1, 1, 1, 0, 1, 0, 0, 1], np.int32)])
+@pytest.mark.parametrize("typed", [False, True])
+def test_types_of_tokens(typed, types):
+    tensors = bert_tensors()
+    config = bert_config()
+    weights = Weights(tensors, anchor=WORDS, ignored=(r"encoder\..*",))
+    program = Program(len(VOCABULARY), POSITIONS)
+    layers = Transformer.of(program, weights, config, 1e-12)
+    program.outputs = {"token_embeddings": embeddings(layers, config, typed=typed)}
+    weights.finish()
+    places = np.concatenate([np.arange(length) for length in np.diff(OFFSETS)])
+    of_tokens = types if typed and types is not None else np.zeros(len(IDS), int)
+    x = (tensors[WORDS][IDS] + tensors[PLACES][places] + tensors[TYPES][of_tokens]).astype(np.float64)
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    expected = x * tensors["embeddings.LayerNorm.weight"] + tensors["embeddings.LayerNorm.bias"]
+    actual = reference.run(program, IDS, OFFSETS, "token_embeddings", types=types)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_one_type_needs_no_table():
+    config, tensors = bert_config(type_vocab_size=1), bert_tensors()
+    tensors[TYPES] = tensors[TYPES][:1]
+    program = Program(len(VOCABULARY), POSITIONS)
+    layers = Transformer.of(program, Weights(tensors, anchor=WORDS, ignored=()), config, 1e-12)
+    embeddings(layers, config, typed=True)
+    assert [instruction.attributes.get("index") for instruction in program.instructions[:2]] == ["token", "position"]
+    assert [instruction.op for instruction in program.instructions[2:]] == ["add", "norm"]
 
 
 @pytest.mark.parametrize(

@@ -41,20 +41,27 @@ BERT = Names(
 )
 
 
-def embeddings(layers: Transformer, config: Mapping[str, Any], *, first: int = 0, types: bool = True) -> int:
+def embeddings(
+    layers: Transformer, config: Mapping[str, Any], *, first: int = 0, types: bool = True, typed: bool = False
+) -> int:
     """Words, positions and types, normed: rows of `layers.hidden` columns.
 
-    `first` is the row of the position table that a text's first token takes; `types` whether the family has them.
+    `first` is the row of the position table that a text's first token takes; `types` whether the family has them;
+    `typed` whether calls say them, as for pairs of texts. Otherwise every token has type 0.
     """
     program, weights, columns = layers.program, layers.weights, layers.hidden
     table = weights.take(_POSITIONS, positive(config, "max_position_embeddings"), columns)[first:]
-    if types:
-        # Every token has type 0: that row of the type table goes into the position table.
-        table = table + weights.take(_TYPES, positive(config, "type_vocab_size"), columns)[0]
+    kinds = weights.take(_TYPES, positive(config, "type_vocab_size"), columns) if types else None
+    typed = typed and kinds is not None and len(kinds) > 1
+    if kinds is not None and not typed:
+        table = table + kinds[0]
     vocabulary = weights.take(WORDS, positive(config, "vocab_size"), columns)
     words = program.op("lookup", IDS, name="embeddings.word", table=vocabulary)
     where = program.op("lookup", IDS, name="embeddings.position", table=table, index="position")
-    return layers.norm(program.op("add", words, where), "embeddings.LayerNorm", "embeddings.norm")
+    x = program.op("add", words, where)
+    if typed:
+        x = program.op("add", x, program.op("lookup", IDS, name="embeddings.type", table=kinds, index="type"))
+    return layers.norm(x, "embeddings.LayerNorm", "embeddings.norm")
 
 
 def layer(
