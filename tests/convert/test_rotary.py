@@ -37,7 +37,7 @@ def scores(columns, turned, interleaved):
     made = reference.rope(
         [np.concatenate([*ordered, np.zeros_like(ordered[0])], axis=1).astype(np.float64)],
         {"cos": cos.data, "sin": sin.data},
-        {"heads": HEADS},
+        {"heads": HEADS, "kv_heads": 0},
         Segments(np.array([0, POSITIONS])),
     )
     a, b, _ = (part.reshape(POSITIONS, HEADS, columns) for part in np.split(made, 3, axis=1))

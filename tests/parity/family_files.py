@@ -40,7 +40,7 @@ def make(case: Case) -> Made:
     """In a temporary folder of its own, which stays."""
     folder = Path(tempfile.mkdtemp(prefix="family"))
     case.save(folder)
-    program = lower(huggingface.read(Folder(folder)))
+    program = lower(huggingface.read(Folder(folder), task=case.task))
     files = {precision: folder / f"{precision}.embedrt" for precision in PRECISIONS}
     for precision, path in files.items():
         writer.write(path, [*writer.program_sections(quantize(program, precision))])

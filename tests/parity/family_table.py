@@ -19,7 +19,7 @@ HEAD = (
 
 
 def module_of(family: str) -> ModuleType:
-    return next(module for module in archs.families().values() if module.__name__.endswith(f".{family}"))
+    return next(module for module in archs.modules() if module.__name__.endswith(f".{family}"))
 
 
 def lines(family: str) -> int:
@@ -28,7 +28,7 @@ def lines(family: str) -> int:
 
 
 def row_start(family: str) -> str:
-    model_types = ", ".join(f"`{model_type}`" for model_type in module_of(family).MODEL_TYPES)
+    model_types = ", ".join(f"`{model_type}`" for model_type in module_of(family).MODEL_TYPES) or "another family's"
     return f"| {family} | {model_types} |"
 
 

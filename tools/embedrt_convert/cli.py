@@ -11,7 +11,7 @@ from embedrt_convert.quantize import PRECISIONS
 
 # Arguments that are keywords of `convert`, by their names.
 _OPTIONS = (
-    *("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration"),
+    *("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration", "task"),
     *("tokenizer", "pooling", "normalize", "output_name", "max_tokens"),
 )
 _MOST_PIXELS = 4096  # a side; docs/format.md
@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "generated pictures)",
     )
     parser.add_argument("--max-tokens", metavar="N", type=_count, help="the longest text (default: what the files say)")
+    parser.add_argument(
+        "--task", metavar="NAME", help="of a model with adapters for tasks, the one to merge (default: none of them)"
+    )
     graphs = parser.add_argument_group("graphs (.onnx)")
     graphs.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if it does not lie beside it")
     graphs.add_argument(

@@ -12,7 +12,7 @@ def lower(checkpoint: Checkpoint) -> Lowered:
     """Raises ConversionError; for a graph also where its program would compute something else."""
     if checkpoint.graph is None:
         program = archs.lower(checkpoint)
-        return Lowered(program, Reference(program))
+        return Lowered(program, Reference(program), archs.notes(checkpoint))
     with extra("onnx"):
         from embedrt_convert.onnx_graph.verified_import import lower_graph
     return lower_graph(checkpoint, checkpoint.graph)

@@ -200,8 +200,17 @@ def _about(files: Files, checkpoint: Checkpoint, quant: str, name: str) -> dict[
         "source_sha256": files.digest(),
         "licence": checkpoint.licence,
         "converter": CONVERTER,
-        "options": {"quant": quant, **_image_options(checkpoint), **_graph_options(checkpoint)},
+        "options": {
+            "quant": quant,
+            **_task_options(checkpoint),
+            **_image_options(checkpoint),
+            **_graph_options(checkpoint),
+        },
     }
+
+
+def _task_options(checkpoint: Checkpoint) -> dict[str, object]:
+    return {} if checkpoint.task is None else {"task": checkpoint.task}
 
 
 def _image_options(checkpoint: Checkpoint) -> dict[str, object]:

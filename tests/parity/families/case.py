@@ -25,14 +25,15 @@ class Case:
     """`save` writes the checkpoint with everything that a conversion reads; `reference` gives the token vectors.
 
     `reference(folder, texts)` is float32 [tokens, hidden] for each text, a list of ids, computed in float32 by
-    `compared_with`. `longest` is the longest text that is tried, at most the model's limit. `atol` is the largest
-    difference that the fp32 file may have.
+    `compared_with`. `task` is the one to convert for. `longest` is the longest text that is tried, at most the model's
+    limit. `atol` is the largest difference that the fp32 file may have.
     """
 
     name: str
     save: Callable[[Path], None]
     reference: Callable[[Path, Sequence[list[int]]], list[Array]]
     compared_with: str
+    task: str | None = None
     longest: int = 64
     atol: float = 2e-5
     int8_cosine: tuple[float, float] = (0.99, 0.95)  # mean, worst, of token vectors: at least

@@ -2,7 +2,8 @@
 
 Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves. A family of
 texts has `lower(checkpoint) -> Encoder`, and may have `serves(config) -> bool`, which is asked first and claims configs
-that go by another family's model type. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
+that go by another family's model type; `tasks(config)`, the names of what its adapters are for; and `notes(config)`,
+what to tell who converts. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from embedrt_convert.inputs.checkpoint import Checkpoint
 
 
 @functools.cache
-def families() -> dict[str, ModuleType]:
-    """model_type -> the module that lowers it. A new file in this folder is found by itself."""
+def modules() -> tuple[ModuleType, ...]:
+    """Every family's. A new file in this folder is found by itself."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
-    return {model_type: module for module in modules for model_type in module.MODEL_TYPES}
+    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names)
+
+
+@functools.cache
+def families() -> dict[str, ModuleType]:
+    """model_type -> the module that lowers it."""
+    return {model_type: module for module in modules() for model_type in module.MODEL_TYPES}
 
 
 def takes_images(model_type: object) -> bool:
@@ -43,15 +49,36 @@ def lower(checkpoint: Checkpoint) -> Program:
     if hasattr(family, "lower_images"):
         program: Program = family.lower_images(checkpoint)
         return program
+    known = tasks(checkpoint.config)
+    if checkpoint.task not in (None, *known):
+        raise ConversionError(
+            f"the task {checkpoint.task!r} is not among the model's: {', '.join(known) or 'it has none'}"
+        )
     encoder: Encoder = family.lower(checkpoint)
     lower_modules(encoder.program, encoder.rows, checkpoint.modules, encoder.hidden)
     encoder.weights.finish()
     return encoder.program
 
 
+def notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Remarks for the user, of a checkpoint that can be lowered."""
+    family = _family(checkpoint.config)
+    made: tuple[str, ...] = family.notes(checkpoint.config) if hasattr(family, "notes") else ()
+    if checkpoint.task is None and (known := tasks(checkpoint.config)):
+        made += (f"the weights as they are without an adapter; --task merges that of one task: {', '.join(known)}",)
+    return made
+
+
+def tasks(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the adapters of a checkpoint with this config.json are for; () where it has none. Raises ConversionError."""
+    family = _family(config)
+    made: tuple[str, ...] = family.tasks(config) if hasattr(family, "tasks") else ()
+    return made
+
+
 def _family(config: Mapping[str, Any]) -> ModuleType:
     model_type = config.get("model_type")
-    for family in families().values():
+    for family in modules():
         if hasattr(family, "serves") and family.serves(config):
             return family
     if model_type not in families():

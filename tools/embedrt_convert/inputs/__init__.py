@@ -22,6 +22,7 @@ def open_checkpoint(
     image_size: tuple[int, int] | None = None,
     classifier: bool = False,
     labels: PathLike | None = None,
+    task: str | None = None,
     preprocessor: PathLike | None = None,
     tokenizer: PathLike | None = None,
     pooling: str | None = None,
@@ -34,7 +35,7 @@ def open_checkpoint(
     With `arch`, "library:name" or a name that one library alone has, `source` is a file of weights. `preprocessor`, of
     those and of graphs, may name the preprocessor_config.json of its pictures. `image_size` (height, width) asks for
     other pixels than the checkpoint's; `classifier` keeps the layer that makes logits, and `labels` is a file that
-    names them, one a line.
+    names them, one a line. `task` is the one whose adapter is merged into the weights, of a model that has such.
 
     `max_tokens` is the longest text of a model of texts, where it is not to be what the files say.
 
@@ -45,6 +46,8 @@ def open_checkpoint(
         raise ConversionError("labels name the logits of a classifier, which is only kept on request (--classifier)")
     given = None if preprocessor is None else pathlib.Path(preprocessor)
     tail = Tail(pooling, normalize, output_name, max_tokens)
+    if task is not None and (arch is not None or source.endswith(".onnx")):
+        raise ConversionError(f"{source} has no tasks: only folders of models whose config.json lists some have them")
     if arch is not None:
         _only_for_graphs(source, tokenizer, tail)
         weights = WeightsFile(pathlib.Path(source), given)
@@ -59,7 +62,7 @@ def open_checkpoint(
                 raise ConversionError(
                     f"{preprocessor}: a folder has its own preprocessor_config.json; leave this one out"
                 )
-        checkpoint = read(files, image_size, classifier, tail)
+        checkpoint = read(files, image_size, classifier, tail, task)
     if labels is not None and checkpoint.image is not None:
         image = dataclasses.replace(checkpoint.image, labels=_lines(pathlib.Path(labels)))
         checkpoint = dataclasses.replace(checkpoint, image=image)
@@ -71,11 +74,12 @@ def read(
     image_size: tuple[int, int] | None = None,
     classifier: bool = False,
     tail: Tail = NO_TAIL,
+    task: str | None = None,
 ) -> Checkpoint:
-    """The checkpoint in `files`; `tail` is for graphs, but for its limit of tokens. Raises ConversionError."""
+    """The checkpoint in `files`; `tail` is for graphs, but for its limit of tokens, `task` for others. Raises ConversionError."""
     if isinstance(files, OnnxFile):
         return onnx_model.read(files, tail, image_size=image_size, classifier=classifier)
-    return huggingface.read(files, image_size, classifier, tail.max_tokens)
+    return huggingface.read(files, image_size, classifier, tail.max_tokens, task)
 
 
 def _only_for_graphs(source: str, tokenizer: PathLike | None, tail: Tail) -> None:

@@ -108,8 +108,8 @@ class Checkpoint:
 
     `tensors` are the encoder's own, of float32, float16 or (positions) integers, by their names in the checkpoint.
     `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
-    a classifier on top, where there is one; `arch` is the "library:name" of weights whose files do not say it. `graph`
-    is set instead of `tensors` where the network itself comes as a graph.
+    a classifier on top, where there is one; `task` for the adapter of that task; `arch` is the "library:name" of
+    weights whose files do not say it. `graph` is set instead of `tensors` where the network itself comes as a graph.
     """
 
     config: Mapping[str, Any]
@@ -120,5 +120,6 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     image: Image | None = None
     classifier: bool = False
+    task: str | None = None
     arch: str | None = None
     graph: Graph | None = None

@@ -23,31 +23,41 @@ def read(
     image_size: tuple[int, int] | None = None,
     classifier: bool = False,
     max_tokens: int | None = None,
+    task: str | None = None,
 ) -> Checkpoint:
     """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported.
 
     For a model of images, `image_size` is (height, width) of other pixels than its processor makes, and `classifier`
     keeps the classifier that the checkpoint has. For one of texts, `max_tokens` is the longest, instead of what the
-    files say.
+    files say, and `task` the one whose adapter is wanted.
     """
     if files.has("config.json"):
         config = files.json("config.json")
         images = timm_folder.is_timm(config) or archs.takes_images(config.get("model_type"))
         if images and max_tokens is not None:
             raise ConversionError(f"{files.label} is a model of images: it has no limit of tokens to choose")
+        if images and task is not None:
+            raise ConversionError(f"{files.label} is a model of images: it has no tasks")
         if timm_folder.is_timm(config):
             return timm_folder.read(files, config, read_licence(files), image_size, classifier)
         if images:
             return _read_images(files, image_model.resolved(config), image_size, classifier)
     if image_size is not None or classifier:
         raise ConversionError(f"{files.label} is not a model of images: it has no image size and no classifier")
-    return _read_texts(files, max_tokens)
+    return _read_texts(files, max_tokens, task)
 
 
-def _read_texts(files: Files, max_tokens: int | None) -> Checkpoint:
+def _read_texts(files: Files, max_tokens: int | None, task: str | None) -> Checkpoint:
     layout = sentence_transformers.read_layout(files)
     config = files.json(layout.encoder + "config.json")
+    if layout.own_code is not None and not archs.tasks(config):
+        raise ConversionError(
+            f"modules.json in {files.label} has the module {layout.own_code}, code beside the weights: what it does is "
+            "known only of models with adapters for tasks"
+        )
     prompts = sentence_transformers.read_prompts(files)
+    if task is not None:
+        prompts |= _prompts_of_task(config, prompts["prompts"], task)
     text, notes = _text(files, layout.encoder, config, asked=max_tokens, **prompts)
     return Checkpoint(
         config=config,
@@ -56,7 +66,17 @@ def _read_texts(files: Files, max_tokens: int | None) -> Checkpoint:
         modules=layout.modules,
         licence=read_licence(files),
         notes=(*layout.notes, *notes),
+        task=task,
     )
+
+
+def _prompts_of_task(config: Mapping[str, Any], stated: Mapping[str, str], task: str) -> dict[str, Any]:
+    """The prompt of a task, for every text by default: as sentence-transformers has it, else as config.json has."""
+    instructions = config.get("task_instructions") or {}
+    if not isinstance(instructions, Mapping) or not all(isinstance(each, str) for each in instructions.values()):
+        raise ConversionError(f"config.json has task_instructions {instructions!r}, which are not texts by their names")
+    mine = {name: prompt for name, prompt in {**instructions, **stated}.items() if name == task}
+    return {"prompts": mine, "default_prompt_name": task if mine else None}
 
 
 def _read_images(

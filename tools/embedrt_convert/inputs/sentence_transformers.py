@@ -37,6 +37,7 @@ _ACTIVATIONS = {
     "SiLU": "silu",
     "Sigmoid": "sigmoid",
 }
+_OWN_CODE = "custom_st.Transformer"
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _LIMITS = [
     f"sentence_{name}_config.json"
@@ -46,11 +47,15 @@ _LIMITS = [
 
 @dataclass(frozen=True)
 class Layout:
-    """What modules.json says: the encoder's folder ("" or "0_Transformer/"), and the modules after it."""
+    """What modules.json says: the encoder's folder ("" or "0_Transformer/"), and the modules after it.
+
+    `own_code` is the name of the encoder's class where that lies beside the weights, and not in sentence-transformers.
+    """
 
     encoder: str
     modules: tuple[Module, ...]
     notes: tuple[str, ...] = ()
+    own_code: str | None = None
 
 
 def read_layout(files: Files) -> Layout:
@@ -75,10 +80,13 @@ def read_layout(files: Files) -> Layout:
             f"modules.json in {files.label} must have one Pooling, after the Transformer; it has {', '.join(kinds)}"
         )
     modules = tuple(_READERS[kind](files, path) for kind, path in zip(kinds[1:], paths[1:], strict=True))
-    return Layout(f"{paths[0]}/" if paths[0] else "", modules)
+    own_code = _OWN_CODE if entries[0]["type"] == _OWN_CODE else None
+    return Layout(f"{paths[0]}/" if paths[0] else "", modules, own_code=own_code)
 
 
 def _module_class(files: Files, type_name: str) -> str:
+    if type_name == _OWN_CODE:
+        return "Transformer"
     package, _, kind = type_name.rpartition(".")
     if package.partition(".")[0] != "sentence_transformers" or kind not in ("Transformer", *_READERS):
         raise ConversionError(
