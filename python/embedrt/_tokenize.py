@@ -165,7 +165,7 @@ class TextTokenizer:
         room = limit - self.special
         content = next(self._first([prompt], [self.head(prompt, limit)], room, _ids))
         ids = [*self.prefix, *content[:room], *self.suffix]
-        return len(ids) - (ids[-1] in self._named)
+        return len(ids) - bool(ids and ids[-1] in self._named)
 
     def framed(self, content: Sequence[int]) -> list[int]:
         """Some of a text's tokens with the special ones around them, filled up as a text is."""

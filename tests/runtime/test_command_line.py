@@ -76,7 +76,7 @@ def test_options_reach_the_model(model_path: pathlib.Path, tmp_path: pathlib.Pat
     out = tmp_path / "out"
     options = ["--prompt-name", "query", "--max-tokens", "4", "--threads", "1", "--quiet", "--format", "jsonl"]
     assert main(["embed", "--model", str(model_path), *options, "-o", str(out), "hello world"]) == 0
-    want = embedrt.load(model_path).encode("hello world", prompt_name="query", max_tokens=4)
+    want = embedrt.load(model_path).encode("hello world", prompt_name="query", max_tokens=4, return_info=True)[0]
     (record,) = read_jsonl(out.read_text())
     np.testing.assert_array_equal(np.array(record["embedding"], np.float32), want)
 
@@ -235,3 +235,59 @@ def test_interrupted(model_path: pathlib.Path) -> None:
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"embedrt {embedrt.__version__}\n"
+
+
+def test_long_texts_are_told_about(
+    model_path: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["hello", "hello world " * 20, "hello " * 30]
+    source, out = tmp_path / "texts.txt", tmp_path / "a.npy"
+    source.write_text("\n".join(texts))
+    base = ["embed", "--model", model_path, "--file", source, "-o", out, "--quiet"]
+    model = embedrt.load(model_path)
+    assert main([*map(str, base)]) == 0
+    assert "2 texts over the limit lost 42 tokens or more; --on-long window" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(out), model.encode(texts, return_info=True)[0])
+    assert main([*map(str, base), "--on-long", "window"]) == 0
+    assert capsys.readouterr().err == ""
+    np.testing.assert_array_equal(np.load(out), model.encode(texts, on_long="window"))
+    # Those that are refused are bad lines like others.
+    for refusal, bad in (("error", [1, 2]), ("late", [])):
+        assert main([*map(str, base), "--on-long", refusal]) == (1 if bad else 0)
+        err = capsys.readouterr().err
+        assert err.count("\n") == len(bad) and (not bad or "'hello world hello world " in err)
+        assert [index for index, row in enumerate(np.load(out)) if np.isnan(row).all()] == bad
+
+
+def test_precisions(
+    model_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = embedrt.load(model_path).encode(LINES)
+    ranges = embedrt.calibration_ranges(vectors)
+    np.save(tmp_path / "ranges.npy", ranges)
+    base = ["embed", "--model", str(model_path), *LINES]
+    for precision in ("int8", "uint8", "binary", "ubinary"):
+        stepped = "int8" in precision
+        options = ["--precision", precision, *(["--ranges", str(tmp_path / "ranges.npy")] if stepped else [])]
+        want = embedrt.quantize_embeddings(vectors, precision, ranges if stepped else None)
+        assert main([*base, *options, "-o", str(tmp_path / "a.npy")]) == 0
+        found = np.load(tmp_path / "a.npy")
+        assert found.dtype == want.dtype
+        np.testing.assert_array_equal(found, want)
+        assert main([*base, *options, "--format", "jsonl"]) == 0
+        records = read_jsonl(capsys.readouterr().out)
+        assert [record["embedding"] for record in records] == want.tolist()
+    for options, words in (
+        (["--precision", "int8"], "int8 needs ranges"),
+        (["--precision", "binary"], "a table compares float32 vectors"),
+        (["--ranges", str(model_path)], "is not a .npy file"),
+    ):
+        assert main([*base, *options]) == 1
+        assert words in capsys.readouterr().err
+    # There is no NaN among bits.
+    pipe(monkeypatch, b"hello\n\xff\n")
+    assert main(["embed", "--model", str(model_path), "--precision", "binary", "-o", str(tmp_path / "b.npy")]) == 1
+    assert "line 2: not UTF-8 at byte 0; skipped; a .npy of int8 has no row that says so" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 import embedrt
 
+pytestmark = pytest.mark.filterwarnings("ignore::embedrt.TruncationWarning")
 TEXTS = ["hello world", "the password", "a", "Hello, WORLD! café", "unable to reset the password", "中文 дом"]
 
 

@@ -17,6 +17,7 @@ from embedrt._encode import Encoding, Limits
 from embedrt._text_config import Pad, parse_text_config
 from embedrt._tokenize import TextTokenizer
 
+pytestmark = pytest.mark.filterwarnings("ignore::embedrt.TruncationWarning")
 TO = 24
 PAD = 1
 TEXTS = ["", "Hello, the world!", "hello " * 10, "hello " * 60]
