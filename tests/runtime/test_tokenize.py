@@ -11,6 +11,7 @@ import pytest
 import tiny_tokenizers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_charsmap import charsmap, double_array
 from tokenizers import Tokenizer
 
 from embedrt._tokenize import COUNTED_WHOLE, TextTokenizer
@@ -36,7 +37,8 @@ def library(definition: tiny_tokenizers.Definition) -> Tokenizer:
 
 
 def tokenizer_of(definition: tiny_tokenizers.Definition) -> TextTokenizer:
-    return TextTokenizer(tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition))
+    size = max(tiny_tokenizers.vocabulary(definition), 1 + max(token["id"] for token in definition["added_tokens"]))
+    return TextTokenizer(tiny_tokenizers.as_bytes(definition), size)
 
 
 def ids(tokenizer: TextTokenizer, text: str, limit: int) -> list[int]:
@@ -47,6 +49,8 @@ def clean(text: str) -> str:
     return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
 
 
+# "b" is "xy", a tab a space.
+CHARSMAP = charsmap(double_array({"b": 0, "\t": 3}), b"xy\0 \0")
 VARIANTS: dict[str, tiny_tokenizers.Definition] = {
     **{name: make() for name, make in tiny_tokenizers.FAMILIES.items()},
     "no_cjk": tiny_tokenizers.word_piece()
@@ -100,6 +104,62 @@ VARIANTS: dict[str, tiny_tokenizers.Definition] = {
             "normalizers": [{"type": "Lowercase"}, tiny_tokenizers.gemma()["normalizer"]],
         },
         "pre_tokenizer": None,
+    },
+    "modernbert": tiny_tokenizers.byte_level_bpe()
+    | {
+        "normalizer": {"type": "NFC"},
+        "added_tokens": [
+            *tiny_tokenizers.added({"<s>": 0, "</s>": 2}),
+            *tiny_tokenizers.added(
+                {"<mask>": tiny_tokenizers.vocabulary(tiny_tokenizers.byte_level_bpe()) - 1}, lstrip=True
+            ),
+            *tiny_tokenizers.added(
+                {
+                    " " * size: tiny_tokenizers.vocabulary(tiny_tokenizers.byte_level_bpe()) + size - 2
+                    for size in (2, 3, 4)
+                },
+                normalized=True,
+                special=False,
+            ),
+        ],
+    },
+    "llama": tiny_tokenizers.gemma()
+    | {
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
+    },
+    "old_llama": tiny_tokenizers.gemma()
+    | {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "Prepend", "prepend": "▁"}, tiny_tokenizers.gemma()["normalizer"]],
+        },
+        "pre_tokenizer": None,
+    },
+    "xlm_roberta": tiny_tokenizers.unigram()
+    | {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": CHARSMAP},
+                {"type": "Strip", "strip_left": False, "strip_right": True},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+            ],
+        },
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    },
+    "albert": tiny_tokenizers.unigram()
+    | {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Replace", "pattern": {"String": "``"}, "content": '"'},
+                {"type": "NFKD"},
+                {"type": "StripAccents"},
+                {"type": "Lowercase"},
+                {"type": "Precompiled", "precompiled_charsmap": CHARSMAP},
+            ],
+        },
     },
     "normalized_tokens": tiny_tokenizers.word_piece()
     | {"added_tokens": tiny_tokenizers.added({"hello": 103}, normalized=True, special=False, single_word=True)},
@@ -186,8 +246,7 @@ def test_no_cut_where_none_is_proven(change: tiny_tokenizers.Definition) -> None
 @pytest.mark.parametrize(
     ("model", "change"),
     [
-        ({"vocab": "e▁"}, {}),
-        ({"vocab": "▁h▁"}, {}),
+        ({"vocab": "<0x41>▁"}, {}),
         ({"ignore_merges": True}, {}),
         ({"end_of_word_suffix": "</w>"}, {}),
         ({"unk_token": "▁"}, {}),
@@ -224,6 +283,29 @@ def test_no_cut_of_a_whole_text_that_is_not_proven(
     else:
         definition["model"] |= model
     assert cut_rule(rebuild(tiny_tokenizers.as_bytes(definition), size + 1), str) == Window(None)
+
+
+@pytest.mark.parametrize("token", ["e▁", "▁e▁", "aa▁"])
+def test_no_cut_behind_what_is_joined_with_a_space(token: str) -> None:
+    definition = tiny_tokenizers.gemma()
+    definition["model"]["vocab"][token] = size = tiny_tokenizers.vocabulary(definition)
+    window = cut_rule(rebuild(tiny_tokenizers.as_bytes(definition), size + 1), str)
+    last = token.rstrip("▁")[-1]
+    assert window.cut(f"xo x{last} world", 6) == 2
+    definition["model"]["unk_token"] = token.strip("▁")
+    assert cut_rule(rebuild(tiny_tokenizers.as_bytes(definition), size + 1), str) == Window(None)
+
+
+def test_tokens_of_spaces() -> None:
+    """A cut stands before a single space where several are a token, and nowhere where such a token holds more."""
+    window = _window("modernbert")
+    assert window.cut("hello world  again", 14) == 5
+    assert window.cut("hello  world again", 7) == 12
+    for content in ("a b", " ", "\t ", " a"):
+        definition = tiny_tokenizers.byte_level_bpe()
+        definition["added_tokens"] = tiny_tokenizers.added({content: tiny_tokenizers.vocabulary(definition)})
+        parts = rebuild(tiny_tokenizers.as_bytes(definition), tiny_tokenizers.vocabulary(definition) + 1)
+        assert cut_rule(parts, str) == Window(None)
 
 
 @pytest.mark.parametrize("regex", [" {2,}", r"\s+"])

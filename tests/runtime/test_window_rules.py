@@ -59,7 +59,8 @@ def normalizers(rng: random.Random) -> Definition:
         )
 
     parts = [one() for _ in range(rng.randrange(5))]
-    return {"type": "Sequence", "normalizers": parts + [SPACES_TO_MARKS] * rng.randrange(2)}
+    ends = [[], [SPACES_TO_MARKS], [tiny_tokenizers.replace(" {2,}", "▁")]]
+    return {"type": "Sequence", "normalizers": parts + rng.choice(ends)}
 
 
 def pre_tokenizers(rng: random.Random) -> Definition:
@@ -69,7 +70,7 @@ def pre_tokenizers(rng: random.Random) -> Definition:
         return rng.choice(
             [
                 {"type": rng.choice(["WhitespaceSplit", "Whitespace", "BertPreTokenizer"])},
-                {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": rng.random() < 0.8},
+                {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": rng.random() < 0.6},
                 {"type": "ByteLevel", "add_prefix_space": flag(rng), "use_regex": rng.random() < 0.8},
                 {"type": "Punctuation", "behavior": behavior},
                 split | {"pattern": {"Regex": rng.choice(list(SPLIT_PATTERNS.values()))}},
@@ -83,7 +84,7 @@ def pre_tokenizers(rng: random.Random) -> Definition:
 def vary(model: dict[str, Any], rng: random.Random) -> None:
     """Merges over a mark, and other flags."""
     vocab = model["vocab"]
-    for pair in (("▁", "▁"), ("o", "▁"), ("▁", "h"), ("l", "▁▁")):
+    for pair in (("▁", "▁"), ("o", "▁"), ("▁", "h"), ("l", "▁▁"), ("<0x41>", "▁"), ("<unk>", "▁")):
         if rng.random() < 0.1 and all(token in vocab for token in pair) and "".join(pair) not in vocab:
             vocab["".join(pair)] = len(vocab)
             model["merges"].append(list(pair))
@@ -120,6 +121,10 @@ def test_random_definitions(name: str) -> None:
             definition["pre_tokenizer"] = pre_tokenizers(rng)
         if definition["model"]["type"] == "BPE":
             vary(definition["model"], rng)
+        size = max([tiny_tokenizers.vocabulary(definition), *(token["id"] + 1 for token in definition["added_tokens"])])
+        if rng.random() < 0.2:
+            runs = {" " * rng.choice((2, 2, 3)): size}
+            definition["added_tokens"] += tiny_tokenizers.added(runs, normalized=flag(rng), lstrip=flag(rng))
         try:
             parts = rebuild(tiny_tokenizers.as_bytes(definition), 1000)
         except FormatError:  # they lengthen a text too much
