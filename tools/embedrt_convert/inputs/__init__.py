@@ -76,7 +76,10 @@ def read(
     tail: Tail = NO_TAIL,
     task: str | None = None,
 ) -> Checkpoint:
-    """The checkpoint in `files`; `tail` is for graphs, but for its limit of tokens, `task` for others. Raises ConversionError."""
+    """The checkpoint in `files`; `tail`, its limit of tokens apart, is for graphs, `task` for others.
+
+    Raises ConversionError.
+    """
     if isinstance(files, OnnxFile):
         return onnx_model.read(files, tail, image_size=image_size, classifier=classifier)
     return huggingface.read(files, image_size, classifier, tail.max_tokens, task)
