@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from embedrt._errors import InputError
+from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._overlap import overlapped
 from embedrt._precision import Form
 from embedrt._tokenize import TextTokenizer, TokenBatch
@@ -38,8 +39,6 @@ _CHUNK_TEXTS = 4096
 _FIRST_CHARACTERS = 4096
 
 Output = Literal["sentence_embedding", "token_embeddings"]
-SENTENCE: Final = "sentence_embedding"
-TOKENS: Final = "token_embeddings"
 OnLong = Literal["truncate", "error", "window", "late"]
 Advance = Callable[[int], object]
 # The index of its first text, its texts with their prompt, and the `head` of each.

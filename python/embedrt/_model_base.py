@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from embedrt import _core
-from embedrt._encode import SENTENCE
 from embedrt._errors import EmbedrtError, FormatError, InputError
 from embedrt._image_config import IMAGE, LOGITS, parse_image_config
+from embedrt._outputs import MAIN, SENTENCE, main_output
 from embedrt._similarity import logits, similarity
 from embedrt._text_config import parse_notes, parse_text_config
 from embedrt._tokenize import TextTokenizer
@@ -136,12 +136,16 @@ class LoadedModel:
 
 
 def _embedding_columns(core: _core.Model) -> int:
-    """The columns of the outputs that are vectors of whole texts and images. Raises FormatError."""
+    """The columns of what a file is for: of texts, of images, equally wide where it takes both. Raises FormatError."""
     outputs = core.outputs()
-    columns = {outputs.get(name) for name, taken in ((SENTENCE, core.vocabulary), (IMAGE, core.image_size)) if taken}
+    names = [(main_output(outputs) if core.image_size is None else SENTENCE)] if core.vocabulary else []
+    if core.image_size is not None:
+        names.append(IMAGE)
+    columns = {outputs.get(name) if name else None for name in names}
     if None in columns or len(columns) != 1:
         raise FormatError(
-            f"a program needs the output {SENTENCE} if it takes texts and {IMAGE} if it takes images, equally wide; "
+            f"a program needs one of the outputs {', '.join(MAIN)} if it takes texts, {IMAGE} if it takes images, and "
+            f"{SENTENCE} and {IMAGE}, equally wide, if it takes both; "
             f"this one has {', '.join(f'{name} [{size}]' for name, size in sorted(outputs.items()))}"
         )
     return int(columns.pop())  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from embedrt._arguments import check_output, listed
 from embedrt._chunkers import CHUNKERS, POOLINGS, FixedTokens
-from embedrt._encode import SENTENCE, TOKENS, Encoding, progress_bar
+from embedrt._encode import Encoding, progress_bar
 from embedrt._errors import InputError, TruncationWarning
 from embedrt._model_texts import TextMethods, warn_truncated
+from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._results import Segments, TokenEmbeddings
 from embedrt._tokenize import check_texts
 from embedrt._warn import warn

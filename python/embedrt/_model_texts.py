@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedrt._arguments import check_ignored, check_output, columns, listed
-from embedrt._encode import SENTENCE, TOKENS, Encoding, Limits, OnLong, Output, progress_bar
+from embedrt._encode import Encoding, Limits, OnLong, Output, progress_bar
 from embedrt._errors import InputError, TruncationWarning
 from embedrt._long import WindowEncoding
 from embedrt._model_base import LoadedModel
+from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._precision import Form, Precision, checked_form
 from embedrt._tokenize import check_limit, check_texts
 from embedrt._warn import warn

@@ -88,8 +88,8 @@ def test_a_file_too_far_from_its_checkpoint_is_not_written(folder, tmp_path, mon
     rng = np.random.default_rng(0)
     exact = reference.run
 
-    def wrong(*args):
-        vectors = exact(*args)
+    def wrong(*args, **options):
+        vectors = exact(*args, **options)
         return vectors + off * rng.normal(size=vectors.shape)
 
     monkeypatch.setattr(reference, "run", wrong)

@@ -22,8 +22,10 @@ class Original(Protocol):
     def what(self) -> str:
         """What it is and what runs it, for the report."""
 
-    def texts(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Values:
-        """float64 [m, columns] for token ids [n] in segments offsets [m + 1]."""
+    def texts(
+        self, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str, types: NDArray[np.int32] | None = None
+    ) -> Values:
+        """An output, float64 [m or n, columns], for token ids [n] of `types` [n] in segments offsets [m + 1]."""
 
     def picture(self, pixels: NDArray[np.uint8]) -> Values:
         """float64 [columns] for pixels [height, width, 3]."""
@@ -48,8 +50,10 @@ class Reference:
     program: Program
     what: str = "the checkpoint in fp32, run by the NumPy reference in float64"
 
-    def texts(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Values:
-        return reference.run(self.program, ids, offsets, golden.OUTPUT)
+    def texts(
+        self, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str, types: NDArray[np.int32] | None = None
+    ) -> Values:
+        return reference.run(self.program, ids, offsets, output, types=types)
 
     def picture(self, pixels: NDArray[np.uint8]) -> Values:
         vector: Values = reference.run_images(self.program, pixels[None], golden.IMAGE_OUTPUT)[0]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedrt import _core
+from embedrt._outputs import LOGITS, main_output
 from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -21,7 +23,7 @@ from embedrt_convert.inputs.checkpoint import Checkpoint, Module, Pooling, Text
 from embedrt_convert.lowering import lower
 from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures
-from embedrt_convert.quality import Quality
+from embedrt_convert.quality import LogitsQuality, Quality
 from embedrt_convert.quantize import PRECISIONS, quantize
 from embedrt_convert.quantize_image import has_windows, quantize_windows
 from embedrt_convert.sources import Files
@@ -37,7 +39,7 @@ class Report:
     path: pathlib.Path
     name: str
     size: int  # bytes
-    quality: Quality
+    quality: Quality | LogitsQuality
 
 
 def convert(
@@ -103,15 +105,16 @@ def convert_files(
 
     say("comparing with fp32")
     items: list[dict[str, Any]] = []
-    measured: list[Quality] = []
+    measured: list[Quality | LogitsQuality] = []
+    output = main_output(program.outputs) if checkpoint.text is not None else golden.IMAGE_OUTPUT
+    assert output is not None, "a lowering names the output that its model is for"
     with _draft(path, sections) as model:
         _check_labels(checkpoint, model)
         if checkpoint.text is not None:
-            inputs = golden.tokenise(checkpoint.text)
-            vectors = model.run(inputs.ids, inputs.offsets, golden.OUTPUT)
-            expected = original.texts(inputs.ids, inputs.offsets)
-            measured.append(quality.measure(quant, inputs.texts, expected, vectors, against=original.what))
-            items += golden.text_items(inputs, vectors)
+            inputs = golden.tokenise(checkpoint.text, output)
+            values = golden.run(model, inputs, output)
+            measured.append(_measure_texts(original, inputs, values, output, quant))
+            items += golden.text_items(inputs, values, output)
         if pictures is not None:
             measured.append(_measure_pictures(original, model, pictures, quant))
             items += golden.image_items(model.run_images(np.stack(pictures.golden), golden.IMAGE_OUTPUT))
@@ -129,7 +132,7 @@ def convert_files(
         report["calibrated_on"] = f"{len(pictures.calibration)} {pictures.origin}"
     sections += [
         writer.json_section(writer.REPORT, report),
-        writer.json_section(writer.GOLDEN, golden.section(items, _core.NUMERICS_REVISION)),
+        writer.json_section(writer.GOLDEN, golden.section(items, _core.NUMERICS_REVISION, output)),
     ]
     writer.write(path, sections)
     size = path.stat().st_size
@@ -152,6 +155,22 @@ def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, 
         return quantize_windows(program, {})
     say(f"calibrating on {len(pictures.calibration)} {pictures.origin}")
     return quantize_windows(program, calibrate.observe(program, pictures.calibration))
+
+
+def _measure_texts(
+    original: Original, inputs: golden.Inputs, values: NDArray[np.float32], output: str, quant: str
+) -> Quality | LogitsQuality:
+    names, expected = inputs.names(), original.texts(inputs.ids, inputs.offsets, output, inputs.types)
+    if output == LOGITS:
+        return quality.measure_logits(quant, names, expected, values, original.what)
+    ours, theirs = (_rectangular(golden.vectors_of(each, inputs, output)) for each in (values, expected))
+    return quality.measure(quant, names, theirs, ours, against=original.what)
+
+
+def _rectangular(vectors: list[NDArray[Any]]) -> NDArray[Any]:
+    """[items, longest]: vectors of several lengths with zeros behind them, which change no cosine."""
+    longest = max(map(len, vectors))
+    return np.stack([np.pad(vector, (0, longest - len(vector))) for vector in vectors])
 
 
 def _measure_pictures(original: Original, model: _core.Model, pictures: Pictures, quant: str) -> Quality:

@@ -1,4 +1,4 @@
-"""How far a file's vectors are from those of the checkpoint, measured on the golden inputs."""
+"""How far a file's vectors or logits are from those of the checkpoint, measured on the golden inputs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from embedrt_convert.errors import ConversionError
 _LEAST_COSINE = {"fp32": 0.99999, "int8": 0.9}
 # Below this an int8 conversion says so.
 _DOUBTFUL = 0.98
+# The same of logits, of their differences in units of their spread.
+_MOST_APART = {"fp32": 1e-3, "int8": 0.5}
+_DOUBTFUL_APART = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,85 @@ class Quality:
                 f"the {self.quantisation} model is too far from its checkpoint: a cosine of "
                 f"{self.cosine_worst:.5f}, where at least {least} is expected, for {self.worst_input[:40]!r}; {advice}"
             )
+
+
+@dataclass(frozen=True)
+class LogitsQuality:
+    """Differences to the float program's logits, in units of their spread: of one number there is no cosine.
+
+    The spread is the standard deviation of a label's logits over the inputs, in the quadratic mean over the labels. An
+    input's difference is that of the label for which it is largest.
+    """
+
+    quantisation: str
+    inputs: int
+    spread: float  # of the logits
+    apart_mean: float
+    apart_worst: float
+    max_abs_difference: float
+    worst_input: str
+    against: str
+
+    def section(self) -> dict[str, Any]:
+        return {
+            "quantisation": self.quantisation,
+            "inputs": self.inputs,
+            "logits_spread": float(f"{self.spread:.3g}"),
+            "difference_mean": float(f"{self.apart_mean:.2g}"),
+            "difference_worst": float(f"{self.apart_worst:.2g}"),
+            "max_abs_difference": float(f"{self.max_abs_difference:.1e}"),
+            "measured_on": "texts and pairs",
+            "compared_with": self.against,
+        }
+
+    def summary(self) -> str:
+        return (
+            f"difference of the logits from fp32 over {self.inputs} texts and pairs, in units of their spread: mean "
+            f"{self.apart_mean:.4f}, worst {self.apart_worst:.4f}"
+        )
+
+    def warning(self) -> str | None:
+        if self.quantisation == "fp32" or self.apart_worst <= _DOUBTFUL_APART:
+            return None
+        return (
+            f"the logits of {self.worst_input[:40]!r} are off by more than {_DOUBTFUL_APART} of their spread; "
+            "--quant fp32 keeps full precision"
+        )
+
+    def check(self) -> None:
+        """Raises ConversionError when the file is too far from its checkpoint to be written."""
+        most = _MOST_APART[self.quantisation]
+        if not self.apart_worst <= most:
+            advice = "this is a bug" if self.quantisation == "fp32" else "try --quant fp32"
+            raise ConversionError(
+                f"the {self.quantisation} model is too far from its checkpoint: logits off by {self.apart_worst:.4f} "
+                f"of their spread, where at most {most} is expected, for {self.worst_input[:40]!r}; {advice}"
+            )
+
+
+def measure_logits(
+    quantisation: str,
+    names: Sequence[str],
+    reference: NDArray[np.float64],
+    logits: NDArray[np.float32],
+    against: str = "the reference",
+) -> LogitsQuality:
+    """Compare the file's logits [items, labels] with those `against`; `names` are what messages call the items."""
+    differences = np.abs(reference - logits).max(axis=1)
+    spread = float(np.sqrt(reference.var(axis=0).mean()))
+    # Logits that are the same for all inputs have no spread; then nothing may differ.
+    apart = np.divide(differences, spread, out=np.where(differences > 0, np.inf, 0.0), where=spread > 0)
+    worst = int(np.argmax(apart))
+    return LogitsQuality(
+        quantisation=quantisation,
+        inputs=len(names),
+        spread=spread,
+        apart_mean=float(apart.mean()),
+        apart_worst=float(apart[worst]),
+        max_abs_difference=float(differences.max()),
+        worst_input=names[worst],
+        against=against,
+    )
 
 
 def measure(

@@ -38,7 +38,9 @@ class ImageGraph:
     what: str
     found: Mapping[str, Any]
 
-    def texts(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Values:
+    def texts(
+        self, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str, types: NDArray[np.int32] | None = None
+    ) -> Values:
         raise TypeError("a graph of images takes no texts")
 
     def picture(self, pixels: Picture) -> Values:

@@ -45,9 +45,13 @@ class TextGraph:
     generated: Sequence[Ids]
     found: Mapping[str, Any] = field(default_factory=dict)
 
-    def texts(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Values:
+    def texts(
+        self, ids: NDArray[np.int32], offsets: NDArray[np.int64], output: str, types: NDArray[np.int32] | None = None
+    ) -> Values:
+        if types is not None and types.any():
+            raise TypeError("a graph of texts takes no token types: it has been given one type only")
         parts = [self._text(ids[begin:end]) for begin, end in itertools.pairwise(offsets)]
-        return reference.run_after(self.program, self.value, np.concatenate(parts), offsets, golden.OUTPUT)
+        return reference.run_after(self.program, self.value, np.concatenate(parts), offsets, output)
 
     def _text(self, ids: Ids) -> Values:
         """Those of the output for one text. Of no tokens at all, which graphs do not take, they are the program's."""
@@ -61,7 +65,7 @@ class TextGraph:
     def section(self, model: _core.Model, quant: str) -> Mapping[str, Any]:
         ids = np.concatenate(self.generated)
         offsets = np.cumsum([0, *map(len, self.generated)], dtype=np.int64)
-        expected, vectors = self.texts(ids, offsets), model.run(ids, offsets, golden.OUTPUT)
+        expected, vectors = self.texts(ids, offsets, golden.OUTPUT), model.run(ids, offsets, golden.OUTPUT)
         apart = verify.distance([vectors.astype(np.float64)], [expected])
         if quant == "fp32" and not apart.is_small:
             raise ConversionError(f"the file's vectors are {apart} from those of {self.what}: this is a bug")
