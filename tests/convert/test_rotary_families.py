@@ -98,6 +98,17 @@ def test_what_changes_the_maths_is_refused_by_name(config, change, named):
         lower({**config, **change})
 
 
+def test_a_limit_by_rotations_is_said():
+    def notes(**changes):
+        return archs.notes(Checkpoint({**NOMIC, "n_positions": 8192, **changes}, {}, None, (), "unknown"))
+
+    assert not notes(rotary_scaling_factor=None)
+    assert not notes(rotary_scaling_factor=2, max_trained_positions=8192)
+    (note,) = notes(rotary_scaling_factor=2)
+    assert "longer texts than 2048 tokens" in note and "rotary_scaling_factor" in note
+    assert not archs.notes(Checkpoint(NOMIC_AS_BERT, {}, None, (), "unknown"))
+
+
 def test_norms_of_queries_are_refused():
     with pytest.raises(ConversionError, match=r"layer\.0\.attention\.self\.layer_norm_q\.weight"):
         lower(JINA_2, {"encoder.layer.0.attention.self.layer_norm_q.weight": np.ones(12)})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import albert, distilbert, electra, mpnet, roberta
+from families import albert, distilbert, electra, gte, jina_embeddings_v3, modernbert, mpnet, nomic_bert, roberta
 from families.case import FIRST_ID, VOCABULARY, randomise, save_tokenizer
 from family_files import largest_difference, ragged
 
@@ -26,6 +26,10 @@ CASES = {
     "MPNet": mpnet.SETTINGS,
     "Electra": electra.SETTINGS,
     "Albert": albert.SETTINGS,
+    "ModernBert": modernbert.SETTINGS,
+    "NomicBert": nomic_bert.SETTINGS,
+    "Gte": gte.SETTINGS,
+    "JinaEmbeddingsV3": jina_embeddings_v3.SETTINGS,
 }
 
 

@@ -27,6 +27,8 @@ CASES = {
     "distilbert: plain": [models.Dense(COLUMNS, 20, activation_function=torch.nn.Tanh())],
     "albert: plain": [],
     "electra: narrow embeddings": [models.Normalize()],
+    "nomic_bert: transformers' config": [models.Normalize()],
+    "gte: transformers' config": [models.Normalize()],
     "t5: plain": [models.Dense(COLUMNS, 32, bias=False, activation_function=torch.nn.Identity()), models.Normalize()],
 }
 

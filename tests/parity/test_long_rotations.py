@@ -1,4 +1,4 @@
-"""Rotations after thousands of positions, where an angle in float32 is not the exact one: transformers beside the file."""
+"""Rotations after thousands of positions, where angles in float32 are not the exact ones, beside transformers."""
 
 import cpu_torchvision  # noqa: F401
 import numpy as np

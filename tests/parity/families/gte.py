@@ -12,7 +12,7 @@ from transformers import GteConfig, GteForMaskedLM, GteModel
 from families.case import VOCABULARY, of_transformers
 from families.published import Tensors, published
 
-_SIZES = {
+SETTINGS = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "num_hidden_layers": 2,
@@ -21,7 +21,7 @@ _SIZES = {
     "max_position_embeddings": 64,
 }
 _PUBLISHED = {
-    **_SIZES,
+    **SETTINGS,
     "model_type": "new",
     "architectures": ["NewModel"],
     "hidden_act": "gelu",
@@ -39,7 +39,7 @@ _PUBLISHED = {
 
 
 def _made(kind: type = GteModel, theta: float = 500000.0, **changes: Any) -> Callable[[], torch.nn.Module]:
-    settings = {**_SIZES, "pad_token_id": 0, "rope_parameters": {"rope_theta": theta}, **changes}
+    settings = {**SETTINGS, "pad_token_id": 0, "rope_parameters": {"rope_theta": theta}, **changes}
     return lambda: kind(GteConfig(**settings))
 
 

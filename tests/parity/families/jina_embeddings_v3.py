@@ -19,7 +19,7 @@ from families.published import Tensors, published, token_vectors
 TASKS = ("retrieval.query", "retrieval.passage", "separation", "classification", "text-matching")
 _RANK, _ALPHA = 3, 6.0
 _WEIGHTS = "model.safetensors"
-_SIZES = {
+SETTINGS = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "num_hidden_layers": 2,
@@ -29,7 +29,7 @@ _SIZES = {
     "pad_token_id": 1,
 }
 _PUBLISHED = {
-    **_SIZES,
+    **SETTINGS,
     "model_type": "xlm-roberta",
     "architectures": ["XLMRobertaModel"],
     "hidden_act": "gelu",
@@ -48,7 +48,7 @@ _PUBLISHED = {
 
 
 def _made(kind: type = JinaEmbeddingsV3Model, **changes: Any) -> Callable[[], torch.nn.Module]:
-    return lambda: kind(JinaEmbeddingsV3Config(**{**_SIZES, **changes}))
+    return lambda: kind(JinaEmbeddingsV3Config(**{**SETTINGS, **changes}))
 
 
 def _adapted(name: str, task: str | None) -> Case:
@@ -86,7 +86,7 @@ def _adapted(name: str, task: str | None) -> Case:
                 merged[f"{layer}.weight"] = tensor + product * np.float32(_ALPHA / _RANK)
         with tempfile.TemporaryDirectory() as made:
             save_file(merged, Path(made) / _WEIGHTS)
-            JinaEmbeddingsV3Config(**_SIZES).save_pretrained(made)
+            JinaEmbeddingsV3Config(**SETTINGS).save_pretrained(made)
             model = JinaEmbeddingsV3Model.from_pretrained(made, attn_implementation="eager").eval()
         return token_vectors(model, texts)
 

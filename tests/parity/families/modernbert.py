@@ -13,18 +13,20 @@ from families.case import VOCABULARY, Case, of_transformers
 LAYERS = 5
 
 
+SETTINGS = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 72,
+    "max_position_embeddings": 96,
+    "local_attention": 16,
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
+}
+
+
 def _case(name: str, kind: type = ModernBertModel, **changes: object) -> Case:
-    settings = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 48,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": 4,
-        "intermediate_size": 72,
-        "max_position_embeddings": 96,
-        "local_attention": 16,
-        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
-        **changes,
-    }
+    settings = {**SETTINGS, **changes}
     return of_transformers(name, lambda: kind(ModernBertConfig(**settings)), ModernBertModel, longest=96)
 
 

@@ -24,7 +24,7 @@ from transformers.models.nomic_bert import modeling_nomic_bert
 from families.case import VOCABULARY, Array, Case, of_transformers
 from families.published import published
 
-_SIZES = {
+SETTINGS = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "num_hidden_layers": 2,
@@ -63,7 +63,7 @@ _PUBLISHED = {
 
 
 def _made(**changes: Any) -> Callable[[], torch.nn.Module]:
-    return lambda: NomicBertModel(NomicBertConfig(**{**_SIZES, **changes}))
+    return lambda: NomicBertModel(NomicBertConfig(**{**SETTINGS, **changes}))
 
 
 def _turning(name: str, turn: Any, fraction: float, interleaved: bool) -> Case:
@@ -97,8 +97,9 @@ def _native_names() -> Case:
 
 def _with_biases() -> JinaEmbeddingsV3Model:
     # The same encoder with biases everywhere and a plain feed-forward layer.
-    settings = {"type_vocab_size": 2, "layer_norm_eps": 1e-12, "rope_parameters": {"rope_theta": 1000.0}}
-    return JinaEmbeddingsV3Model(JinaEmbeddingsV3Config(**_SIZES, pad_token_id=0, **settings), add_pooling_layer=False)
+    settings = {**SETTINGS, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0}
+    config = JinaEmbeddingsV3Config(**settings, rope_parameters={"rope_theta": 1000.0})
+    return JinaEmbeddingsV3Model(config, add_pooling_layer=False)
 
 
 _BIASES = dict.fromkeys(("qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"), True)
@@ -128,6 +129,6 @@ CASES = (
     of_transformers("transformers' config", _made(rope_parameters={"rope_theta": 70.0}), NomicBertModel),
     _native_names(),
     of_transformers(
-        "under a masked language model", lambda: NomicBertForMaskedLM(NomicBertConfig(**_SIZES)), NomicBertModel
+        "under a masked language model", lambda: NomicBertForMaskedLM(NomicBertConfig(**SETTINGS)), NomicBertModel
     ),
 )

@@ -13,6 +13,7 @@ from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, logits_of_first
 from embedrt_convert.archs._rotary import Array, frequencies, rotation, theta
 from embedrt_convert.archs._rotary_encoder import Biases, Names, Part, RotaryEncoder, named, split
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -86,16 +87,6 @@ def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
 
 def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
     """[rows, vocabulary] of NewForMaskedLM and GteForMaskedLM. Raises ConversionError."""
-    refuse_unless(config, tie_word_embeddings=True, hidden_act="gelu")
-    program, weights, hidden = encoder.program, encoder.weights, encoder.hidden
-    weight = weights.take("lm_head.dense.weight", hidden, hidden, outside=True)
-    bias = weights.take("lm_head.dense.bias", hidden, outside=True)
-    x = program.op("linear", encoder.rows, name="head.dense", weight=weight, bias=bias, activation="gelu")
-    norm = "lm_head.norm" if weights.has("lm_head.norm.weight", outside=True) else "lm_head.layer_norm"
-    weight, bias = (weights.take(f"{norm}.{each}", hidden, outside=True) for each in ("weight", "bias"))
-    x = program.op(
-        "norm", x, name="head.norm", weight=weight, bias=bias, epsilon=number(config, "layer_norm_eps", 1e-12)
-    )
-    vocabulary = positive(config, "vocab_size")
-    bias = weights.take("lm_head.decoder.bias", vocabulary, outside=True)
-    return program.op("linear", x, name="decoder", weight=weights.take(WORDS, vocabulary, hidden), bias=bias)
+    refuse_unless(config, hidden_act="gelu")  # the two differ in whether another one would count
+    norm = "lm_head.norm" if encoder.weights.has("lm_head.norm.weight", outside=True) else "lm_head.layer_norm"
+    return scores(encoder, config, VocabularyHead("lm_head.dense", "gelu", norm, "lm_head.decoder", "lm_head.bias"))

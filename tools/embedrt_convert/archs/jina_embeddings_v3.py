@@ -13,6 +13,7 @@ from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, logits_of_first
 from embedrt_convert.archs._rotary import frequencies, rotation, theta
 from embedrt_convert.archs._rotary_encoder import Biases, Names, Part, RotaryEncoder, named, split
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -123,3 +124,9 @@ class _Merged(Mapping[str, NDArray[Any]]):
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of JinaEmbeddingsV3ForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "classifier.dense", "classifier.out_proj", "tanh")
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of JinaEmbeddingsV3ForMaskedLM. Raises ConversionError."""
+    dense, norm = "lm_head.dense", "lm_head.layer_norm"
+    return scores(encoder, config, VocabularyHead(dense, "gelu", norm, "lm_head.decoder", "lm_head.bias"))

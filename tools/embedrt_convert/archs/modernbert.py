@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from embedrt_convert.archs._config import activation, head_columns, number, positive, refuse_unless
+from embedrt_convert.archs._config import activation, head_columns, number, positive
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._rotary import Rotation, frequencies, rotation, theta
 from embedrt_convert.archs._weights import Weights
@@ -134,9 +134,8 @@ def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
 
 def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
     """[rows, vocabulary] of ModernBertForMaskedLM. Raises ConversionError."""
-    refuse_unless(config, tie_word_embeddings=True)
-    vocabulary = positive(config, "vocab_size")
-    weight = encoder.weights.take(_WORDS, vocabulary, encoder.hidden)
+    vocabulary, tied = positive(config, "vocab_size"), config.get("tie_word_embeddings", True)
+    weight = encoder.weights.take(_WORDS if tied else "decoder.weight", vocabulary, encoder.hidden, outside=not tied)
     has_bias = config.get("decoder_bias", True)
     bias = encoder.weights.take("decoder.bias", vocabulary, outside=True) if has_bias else None
     x = _head(encoder, config, encoder.rows)

@@ -11,6 +11,7 @@ from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, logits_of_first
 from embedrt_convert.archs._rotary import frequencies, paired, rotation, theta
 from embedrt_convert.archs._rotary_encoder import Biases, Names, Part, RotaryEncoder, named, split
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -51,7 +52,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
 
 def notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What to tell who converts."""
-    if not _rescales(config) or _positions(config) == positive(config, "n_positions"):
+    if "n_embd" not in config or _positions(config) == positive(config, "n_positions"):
         return ()
     return (
         f"longer texts than {_positions(config)} tokens turn by angles that depend on their length "
@@ -59,13 +60,9 @@ def notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _rescales(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("rotary_scaling_factor", 1.0))
-
-
 def _positions(config: Mapping[str, Any]) -> int:
-    positions = positive(config, "n_positions")
-    return min(positions, int(number(config, "max_trained_positions", 2048))) if _rescales(config) else positions
+    positions, trained = positive(config, "n_positions"), positive(config, "max_trained_positions", 2048)
+    return min(positions, trained) if config.get("rotary_scaling_factor", 1.0) else positions
 
 
 def _published(config: Mapping[str, Any], weights: Weights) -> Encoder:
@@ -128,3 +125,10 @@ def _up_to(count: int, multiple: int) -> int:
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of NomicBertForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "pooler.dense", "classifier", "tanh", pooler=True)
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of NomicBertForMaskedLM of transformers. Raises ConversionError."""
+    at, act = "cls.predictions", activation(config, default="silu")
+    names = (f"{at}.transform.dense", act, f"{at}.transform.layer_norm", f"{at}.decoder", f"{at}.bias")
+    return scores(encoder, config, VocabularyHead(*names))
