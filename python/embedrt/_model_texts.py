@@ -61,10 +61,19 @@ class TextMethods(LoadedModel):
         self,
         sentences: str | Iterable[str],
         *,
-        output_value: Output = SENTENCE,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize_embeddings: bool | None = None,
+        truncate_dim: int | None = None,
         precision: Precision = "float32",
+        ranges: ArrayLike | None = None,
+        max_tokens: int | None = None,
+        on_long: OnLong = "truncate",
+        output_value: Output = SENTENCE,
+        show_progress_bar: bool | None = None,
+        batch_size: int | None = None,
+        convert_to_numpy: bool | None = None,
         return_info: bool = False,
-        **options: Unpack[EncodeOptions],
     ) -> Any:
         """Turn texts into vectors. The same text gives the same bits, whatever stands beside it.
 
@@ -80,15 +89,15 @@ class TextMethods(LoadedModel):
             precision: of sentence embeddings, see `embedrt.quantize_embeddings`; after all else.
             ranges: float32 [2, dim] for the precisions "int8" and "uint8", from `embedrt.calibration_ranges`.
             max_tokens: the limit of a text here, special tokens included; `Model.max_tokens` when None.
-            output_value: "sentence_embedding", or "token_embeddings" for one vector a token, those included that
-                a text is filled up with where the model takes a fixed number.
-            show_progress_bar: show one, if tqdm is installed.
-            batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
             on_long: what becomes of a text that is over the limit. "truncate" cuts it, with a `TruncationWarning`
                 unless `return_info` tells it; "error" refuses it; "window" runs it in overlapping windows of the limit
                 and gives Σ nᵢ·vᵢ / Σ nᵢ over the windows' vectors vᵢ, with nᵢ tokens of the text in window i, of unit
                 length where the model's vectors are; "late" runs it whole, up to the most that the model takes at
                 once, and refuses what is longer. Windows share a quarter, and have the prompt each.
+            output_value: "sentence_embedding", or "token_embeddings" for one vector a token, those included that
+                a text is filled up with where the model takes a fixed number.
+            show_progress_bar: show one, if tqdm is installed.
+            batch_size, convert_to_numpy: accepted from callers of sentence-transformers; without effect.
             return_info: also give back an `EncodeInfo`.
 
         Returns:
@@ -100,7 +109,20 @@ class TextMethods(LoadedModel):
         when the model is closed or a vector is not finite.
         """
         vectors, info = self._encoded(
-            sentences, output_value=output_value, precision=precision, counted=return_info, **options
+            sentences,
+            prompt_name=prompt_name,
+            prompt=prompt,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=truncate_dim,
+            precision=precision,
+            ranges=ranges,
+            max_tokens=max_tokens,
+            on_long=on_long,
+            output_value=output_value,
+            show_progress_bar=show_progress_bar,
+            batch_size=batch_size,
+            convert_to_numpy=convert_to_numpy,
+            counted=return_info,
         )
         if return_info:
             return vectors, info
@@ -111,19 +133,19 @@ class TextMethods(LoadedModel):
         self,
         sentences: str | Iterable[str],
         *,
-        output_value: Output = SENTENCE,
-        precision: Precision = "float32",
-        counted: bool = False,
         prompt_name: str | None = None,
         prompt: str | None = None,
         normalize_embeddings: bool | None = None,
         truncate_dim: int | None = None,
+        precision: Precision = "float32",
         ranges: ArrayLike | None = None,
         max_tokens: int | None = None,
+        on_long: OnLong = "truncate",
+        output_value: Output = SENTENCE,
         show_progress_bar: bool | None = None,
         batch_size: int | None = None,
         convert_to_numpy: bool | None = None,
-        on_long: OnLong = "truncate",
+        counted: bool = False,
     ) -> tuple[Any, EncodeInfo]:
         """`encode` without its warning. `counted` asks for the exact number of tokens that were cut off."""
         core, tokenizer = self._open(), self._need_tokenizer()

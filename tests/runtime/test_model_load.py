@@ -153,7 +153,9 @@ def test_every_flipped_byte_is_found(model_path: pathlib.Path, tmp_path: pathlib
 
 
 def golden(model: embedrt.Model, revision: int = 0) -> dict[str, object]:
-    items = [golden_item(text, model.token_ids(text), model.encode(text)) for text in ("", "hello", "a " * 100)]
+    texts = ("", "hello", "a " * 100)
+    vectors, _ = model.encode(texts, return_info=True)
+    items = [golden_item(text, model.token_ids(text), row) for text, row in zip(texts, vectors, strict=True)]
     return {
         "numerics_revision": revision or _core.NUMERICS_REVISION,
         "output": "sentence_embedding",
