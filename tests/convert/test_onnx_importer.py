@@ -93,6 +93,15 @@ def test_rotations(rotation, heads, scale):
     compare(Spelling(rotation=rotation, heads=heads, scale=scale, order="before"), 17)
 
 
+@pytest.mark.parametrize("rotation", ["none", "halves"])
+@pytest.mark.parametrize("heads", ["four axes", "grouped"])
+def test_keys_that_queries_share_are_made_once(heads, rotation):
+    program = imported(encoder(Spelling(heads=heads, rotation=rotation), SIZE, opset=17))
+    attentions = [each for each in program.instructions if each.op in ("attention", "rope")]
+    keys = {"four axes": 0, "grouped": 1}[heads]
+    assert {each.attributes["kv_heads"] for each in attentions} == {keys}
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_together(seed):
     """Any spelling of one part beside any of the others."""

@@ -47,7 +47,9 @@ def _attention(lowering: Lowering, term: Attention) -> int:
         raise RefusedError(term.node, "queries, keys and values are of different values: attention between two inputs")
     if q.columns.shape != v.columns.shape or v.cos is not None:
         raise RefusedError(term.node, "values have other columns than queries")
-    heads = len(q.columns)
+    group = _group(k, v)
+    k, v = (_every(each, group) for each in (k, v))
+    heads: dict[str, Any] = {"heads": len(q.columns), "kv_heads": len(k.columns) if group > 1 else 0}
     weights, biases = [], []
     x = None
     for each in (q, k, v):
@@ -70,10 +72,22 @@ def _attention(lowering: Lowering, term: Attention) -> int:
     if q.cos is not None and q.sin is not None and k.cos is not None and k.sin is not None:
         if not (np.allclose(q.cos, k.cos, atol=1e-6) and np.allclose(q.sin, k.sin, atol=1e-6)):
             raise RefusedError(term.node, "queries and keys are rotated by different angles")
-        value = lowering.program.op("rope", value, name=lowering.name("rope", term), cos=q.cos, sin=q.sin, heads=heads)
+        value = lowering.program.op("rope", value, name=lowering.name("rope", term), cos=q.cos, sin=q.sin, **heads)
     extra: dict[str, Any] = _positions(term, bias[term.heads])
     scale = _exact(factor * q.scale * k.scale, q.columns.shape[1])
-    return lowering.program.op("attention", value, heads=heads, scale=scale, precision="float32", **extra)
+    return lowering.program.op("attention", value, scale=scale, precision="float32", **heads, **extra)
+
+
+def _group(k: Heads, v: Heads) -> int:
+    """How many queries next to each other, everywhere alike, see the same keys and values."""
+    made = np.concatenate([part for each in (k, v) for part in (each.columns, each.factor, each.bias)], axis=1)
+    sizes = (size for size in range(len(made), 0, -1) if len(made) % size == 0)
+    return next(size for size in sizes if np.array_equal(made, np.repeat(made[::size], size, axis=0)))
+
+
+def _every(heads: Heads, group: int) -> Heads:
+    """The first head of each group."""
+    return replace(heads, columns=heads.columns[::group], factor=heads.factor[::group], bias=heads.bias[::group])
 
 
 def _exact(scale: float, width: int) -> float:
