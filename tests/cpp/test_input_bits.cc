@@ -35,7 +35,7 @@ std::vector<float> run(const ProgramMaker& program, const std::string& isa, unsi
   for (uint32_t i = 0; i < kTokens; ++i) ids.push_back(static_cast<int32_t>(i * i % 40));
   const std::vector<int64_t> offsets = {0, 1, 70, 71, 135, kTokens};
   std::vector<float> out(ids.size() * kOut);
-  model.run(ids, offsets, "token_embeddings", out.data(), [] { return false; });
+  model.run({.ids = ids, .offsets = offsets}, {{"token_embeddings", out.data()}}, [] { return false; });
   return out;
 }
 
@@ -45,7 +45,7 @@ std::vector<float> run(const ProgramMaker& program, const std::string& isa, unsi
 TEST(input_bits_are_two_forms_of_one_value) {
   const ProgramMaker maker = readers({16, 8, 8, 16});
   const Program program = load_program(maker.section(), maker.bulk);
-  const Plan plan(program, program.outputs[0].value);
+  const Plan plan(program, {program.outputs[0].value});
   std::vector<uint32_t> quantised;
   for (const Step& step : plan.steps())
     if (step.quantize) quantised.push_back(step.quantize);
