@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from pathlib import Path
@@ -12,6 +13,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from embedrt._tokenizer_parts import SPLIT_PATTERNS
 from embedrt_convert.golden import TEXTS
+from embedrt_convert.inputs import sentencepiece
 
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -198,3 +200,115 @@ SLOW = {
 
 def _vocab_txt(folder: Path, vocab: dict[str, int]) -> None:
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in sorted(vocab, key=vocab.__getitem__)))
+
+
+def _save_json(folder: Path, definition: dict[str, object], **settings: object) -> None:
+    empty = {"version": "1.0", "truncation": None, "padding": None, "normalizer": None, "decoder": None}
+    (folder / "tokenizer.json").write_text(json.dumps(empty | definition))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def _added(ids: dict[str, int], **flags: bool) -> list[dict[str, object]]:
+    common = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return [{"id": index, "content": token, **common, **flags} for token, index in ids.items()]
+
+
+def _template(first: tuple[str, int], last: tuple[str, int]) -> dict[str, object]:
+    start, end = ({"SpecialToken": {"id": name, "type_id": 0}} for name, _ in (first, last))
+    one, two = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [start, one, end],
+        "pair": [start, one, end, two, {"SpecialToken": {"id": last[0], "type_id": 1}}],
+        "special_tokens": {name: {"id": name, "ids": [index], "tokens": [name]} for name, index in (first, last)},
+    }
+
+
+def modernbert(folder: Path) -> None:
+    """OLMo's: composed characters, runs of spaces that are tokens, special tokens behind them."""
+    vocab, merges = byte_level(["|||IP_ADDRESS|||", "<|padding|>"])
+    size = len(vocab)
+    runs = {" " * length: size + length - 2 for length in range(2, 25)}
+    special = {name: size + 23 + index for index, name in enumerate(("[UNK]", "[CLS]", "[SEP]", "[PAD]"))}
+    added = _added({"|||IP_ADDRESS|||": 0}, normalized=True, special=False) + _added({"<|padding|>": 1})
+    added += _added(runs, normalized=True, special=False) + _added(special)
+    byte_level_part = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    definition = {
+        "added_tokens": [*added, *_added({"[MASK]": size + 27}, lstrip=True)],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": byte_level_part,
+        "post_processor": _template(("[CLS]", special["[CLS]"]), ("[SEP]", special["[SEP]"])),
+        "decoder": {**byte_level_part, "add_prefix_space": True},
+        "model": {"type": "BPE", "unk_token": None, "vocab": vocab, "merges": merges, "byte_fallback": False},
+    }
+    names = ["input_ids", "attention_mask"]
+    _save_json(folder, definition, tokenizer_class="PreTrainedTokenizerFast", model_input_names=names)
+
+
+def llama3(folder: Path) -> None:
+    """As EuroBERT has it: pieces of a pattern, words that are looked up whole."""
+    vocab, merges = byte_level([], SPLIT_PATTERNS["cl100k"])
+    special = {name: len(vocab) + index for index, name in enumerate(("<|begin_of_text|>", "<|end_of_text|>"))}
+    split = {"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS["cl100k"]}, "behavior": "Isolated", "invert": False}
+    parts = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    ends = _template(*special.items())
+    definition = {
+        "added_tokens": _added(special),
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, parts]},
+        "post_processor": {"type": "Sequence", "processors": [{**parts, "trim_offsets": False}, ends]},
+        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": True},
+    }
+    _save_json(folder, definition, tokenizer_class="PreTrainedTokenizerFast")
+
+
+def qwen3_embedding(folder: Path) -> None:
+    """Qwen2's with an end, which its own template adds."""
+    vocab, merges = byte_level([], SPLIT_PATTERNS["qwen2"])
+    special = {name: len(vocab) + index for index, name in enumerate(("<|endoftext|>", "<|im_end|>"))}
+    split = {"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS["qwen2"]}, "behavior": "Isolated", "invert": False}
+    parts = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    one, two = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    end = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [one, end],
+        "pair": [one, end, two, end],
+        "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [len(vocab)], "tokens": ["<|endoftext|>"]}},
+    }
+    definition = {
+        "added_tokens": _added(special),
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, parts]},
+        "post_processor": {"type": "Sequence", "processors": [parts, template]},
+        "model": {"type": "BPE", "vocab": vocab, "merges": merges},
+    }
+    _save_json(folder, definition, tokenizer_class="Qwen2Tokenizer", eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def multilingual(folder: Path) -> None:
+    """XLM-R's in the layout of earlier converters: trailing white space off, several spaces as one mark."""
+    sentence_piece(folder, "m.spm", "unigram")
+    model = sentencepiece.read((folder / "m.spm").read_bytes(), "m.spm")
+    (folder / "m.spm").unlink()
+    charsmap = base64.b64encode(model.charsmap).decode()
+    pieces = [[name, 0.0] for name in ("<s>", "<pad>", "</s>", "<unk>")]
+    pieces += [[piece.text, piece.score] for piece in model.pieces[3:]]
+    pieces.append(["<mask>", 0.0])
+    special = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
+    parts = [
+        {"type": "Precompiled", "precompiled_charsmap": charsmap},
+        {"type": "Strip", "strip_left": False, "strip_right": True},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+    ]
+    definition = {
+        "added_tokens": _added(special) + _added({"<mask>": len(pieces) - 1}, lstrip=True),
+        "normalizer": {"type": "Sequence", "normalizers": parts},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "post_processor": _template(("<s>", 0), ("</s>", 2)),
+        "model": {"type": "Unigram", "unk_id": 3, "byte_fallback": False, "vocab": pieces},
+    }
+    _save_json(folder, definition, tokenizer_class="PreTrainedTokenizerFast")
+
+
+# Writers of a tokenizer.json that no class makes anew.
+FAST = {"modernbert": modernbert, "llama3": llama3, "qwen3_embedding": qwen3_embedding, "multilingual": multilingual}
