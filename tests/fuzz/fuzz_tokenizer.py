@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the tokenizer section: the schema checker, and the library that it protects.
 
-Whatever the bytes are, the answer is a FormatError, or a tokenizer that gives ids of the vocabulary for any text,
-in bounded time, and whose canonical form says the same. Needs `atheris`; see docs/fuzzing.md.
+Whatever the bytes are, the answer is a FormatError, or a tokenizer that gives ids of the vocabulary for any text and
+any two, in bounded time, with places inside the text, and whose canonical form says the same. Needs `atheris`; see docs/fuzzing.md.
 
     python tests/fuzz/fuzz_tokenizer.py [libFuzzer options] CORPUS
 """
@@ -50,6 +50,7 @@ NORMALIZERS: list[Any] = [
     *({"type": kind} for kind in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents")),
     {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
     {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": ""},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
     *({"type": "Replace", "pattern": {"Regex": regex}, "content": " "} for regex in REPLACE_PATTERNS),
     {"type": "Prepend", "prepend": "▁"},
     {"type": "Strip", "strip_left": True, "strip_right": True},
@@ -66,6 +67,27 @@ PRE_TOKENIZERS: list[Any] = [
     {"type": "Punctuation", "behavior": "Contiguous"},
     {"type": "Digits", "individual_digits": True},
     {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False},
+]
+POST_PROCESSORS: list[Any] = [
+    {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 3]},
+    {
+        "type": "RobertaProcessing",
+        "cls": ["<s>", 0],
+        "sep": ["</s>", 2],
+        "trim_offsets": True,
+        "add_prefix_space": True,
+    },
+    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+    {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [
+            {"Sequence": {"id": "A", "type_id": 3}},
+            {"SpecialToken": {"id": "x", "type_id": 2}},
+            {"Sequence": {"id": "B", "type_id": 1}},
+        ],
+        "special_tokens": {"x": {"id": "x", "ids": [1, 2], "tokens": ["x", "y"]}},
+    },
 ]
 COMPONENTS = NORMALIZERS + PRE_TOKENIZERS
 
@@ -174,7 +196,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 def vary(tree: dict[str, Any], source: random.Random) -> None:
     """Another definition that is probably accepted, so that the library is tested behind the schema."""
-    way = source.randrange(4)
+    way = source.randrange(6)
     if way == 0:
         parts = source.choices(NORMALIZERS, k=source.randrange(1, 5))
         tree["normalizer"] = copy.deepcopy({"type": "Sequence", "normalizers": parts})
@@ -183,6 +205,14 @@ def vary(tree: dict[str, Any], source: random.Random) -> None:
         tree["pre_tokenizer"] = copy.deepcopy({"type": "Sequence", "pretokenizers": parts})
     elif way == 2:
         flip(tree, source)
+    elif way == 3:
+        steps = source.choices(POST_PROCESSORS, k=source.randrange(1, 3))
+        tree["post_processor"] = copy.deepcopy({"type": "Sequence", "processors": steps})
+    elif way == 4:
+        added = tree.get("added_tokens")
+        if isinstance(added, list):
+            content = source.choice(["  ", "   ", " a", "▁▁", "\n\n", "ab"])
+            added += tiny_tokenizers.added({content: source.randrange(20, 40)}, normalized=source.random() < 0.5)
     else:
         model = tree.get("model")
         vocab = model.get("vocab") if isinstance(model, dict) else None
@@ -267,6 +297,8 @@ def test_one_input(data: bytes) -> None:
         outcomes["refused a text"] += 1
         return
     outcomes["tokenised"] += 1
+    check_places(tokenizer, texts)
+    check_pairs(tokenizer, texts)
     if len(batch.offsets) != len(texts) + 1 or batch.offsets[-1] != len(batch.ids):
         raise AssertionError("offsets do not fit the ids")
     if len(batch.ids) and not 0 <= batch.ids.min() <= batch.ids.max() < VOCABULARY:
@@ -274,6 +306,36 @@ def test_one_input(data: bytes) -> None:
     alone = tokenizer.encode(TEXTS[2:3], [tokenizer.head(TEXTS[2], LIMIT)], max(LIMIT, tokenizer.special))
     if alone.ids.tolist() != batch.ids[batch.offsets[2] : batch.offsets[3]].tolist():
         raise AssertionError("a text alone has other ids than in a batch")
+
+
+def check_places(tokenizer: TextTokenizer, texts: list[str]) -> None:
+    """Each token's place lies in its text; the head of a text has the first of the text's tokens."""
+    for text in texts:
+        content = tokenizer.content(text)
+        places = content.places
+        if len(places) and not (
+            places.min() >= 0 and (places[:, 0] <= places[:, 1]).all() and places.max() <= len(text)
+        ):
+            raise AssertionError(f"a place outside of the text: {places.tolist()}")
+        head = tokenizer.content(text[: tokenizer._window.cut(text, 5)]) if tokenizer._window.boundary else content
+        if head.ids.tolist() != content.ids[: len(head.ids)].tolist():
+            raise AssertionError(f"the head has other tokens: {text!r}")
+
+
+def check_pairs(tokenizer: TextTokenizer, texts: list[str]) -> None:
+    limit = max(LIMIT, tokenizer.pair_special)
+    try:
+        batch = tokenizer.encode_pairs(texts, texts[::-1], limit)
+    except EmbedrtError:
+        outcomes["refused pairs"] += 1
+        return
+    if (
+        not len(batch.ids) == len(batch.types) == batch.offsets[-1]
+        or max(batch.offsets[1:] - batch.offsets[:-1]) > limit
+    ):
+        raise AssertionError("offsets do not fit the ids, or the limit")
+    if len(batch.ids) and not (0 <= batch.ids.min() <= batch.ids.max() < VOCABULARY and batch.types.min() >= 0):
+        raise AssertionError(f"an id outside of the vocabulary: {batch.ids.tolist()}")
 
 
 def main() -> None:

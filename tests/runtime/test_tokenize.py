@@ -26,7 +26,7 @@ AWKWARD = [
     *("<|endoftext|>", "<|STARTOFTEXT|>", "\n\n", "▁", "▁▁", "<0x41>", "\x1c", "it's, the. "),
 ]
 TEXTS = st.lists(st.one_of(st.sampled_from(AWKWARD), st.text(max_size=6)), max_size=40).map("".join)
-RELAXED = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def library(definition: tiny_tokenizers.Definition) -> Tokenizer:

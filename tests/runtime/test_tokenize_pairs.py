@@ -17,7 +17,7 @@ from embedrt._tokenize import COUNTED_WHOLE, TextTokenizer
 from embedrt._tokenizer_schema import rebuild
 from embedrt._window import MAX_CHARACTERS
 
-RELAXED = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def bert() -> tiny_tokenizers.Definition:
