@@ -1,7 +1,8 @@
 """Coverage-guided fuzzing of the tokenizer section: the schema checker, and the library that it protects.
 
 Whatever the bytes are, the answer is a FormatError, or a tokenizer that gives ids of the vocabulary for any text and
-any two, in bounded time, with places inside the text, and whose canonical form says the same. Needs `atheris`; see docs/fuzzing.md.
+any two, in bounded time, with places inside the text, and whose canonical form says the same. Needs `atheris`; see
+docs/fuzzing.md.
 
     python tests/fuzz/fuzz_tokenizer.py [libFuzzer options] CORPUS
 """
