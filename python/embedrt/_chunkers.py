@@ -39,6 +39,8 @@ class FixedTokens:
     overlap: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.tokens, int) or not isinstance(self.overlap, int):
+            raise TypeError(f"{self}: tokens and overlap must be ints")
         if self.tokens < 1 or not 0 <= self.overlap < self.tokens:
             raise InputError(f"{self}: tokens must be 1 or more, and overlap 0 or more and below tokens")
 

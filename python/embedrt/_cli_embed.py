@@ -104,8 +104,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError('no texts: give some as arguments, or --file, or pipe lines in; see "embedrt embed --help"')
     form = _format(args)
     model = load(_model_path(args), threads=args.threads)
-    if not model.max_tokens and (args.prompt_name is not None or args.max_tokens is not None):
-        raise InputError("--prompt-name and --max-tokens are for texts; this model takes images")
+    for_texts = args.prompt_name is not None or args.max_tokens is not None or args.on_long != "truncate"
+    if not model.max_tokens and for_texts:
+        raise InputError("--prompt-name, --max-tokens and --on-long are for texts; this model takes images")
     items = sorted_out(model, _inputs(args))
     embedder = Embedder(model, args)
     if form == "table":

@@ -111,6 +111,8 @@ def _texts(core: _core.Model) -> None:
         _line("padding", f"id {config.pad.id}, to {config.pad.to} tokens")
     for name, prompt in config.prompts.items():
         _line(f"prompt {name}", repr(prompt) + (", the default" if name == config.default_prompt_name else ""))
+    if not config.include_prompt:
+        _line("prompts", "not pooled")
     section = core.section("tokenizer")
     if section is None:
         _line("tokenizer", "none")

@@ -53,8 +53,8 @@ class Frame:
         room = self._limit - self._tokenizer.special - prompt_tokens
         if room < 1:
             raise InputError(
-                f"the prompt has {prompt_tokens} tokens, which leaves no room for a text within {self._limit}: "
-                "shorten the prompt, or raise max_tokens"
+                f"a window of {self._limit} tokens has no room for a text beside {self._tokenizer.special} special "
+                f"ones and {prompt_tokens} of the prompt: raise max_tokens, or shorten the prompt"
             )
         return room
 

@@ -165,7 +165,7 @@ class TextMethods(LoadedModel):
             limits=limits,
             counted=counted,
             spread=self._spread,
-            pools_prompt=self._config.include_prompt,
+            pools_prompt=self._config.include_prompt or output_value == TOKENS,
             advance=bar.update if bar else None,
         )
         try:

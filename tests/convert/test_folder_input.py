@@ -61,6 +61,9 @@ def test_poolings(tmp_path, settings, kind):
 def test_prompts_that_are_not_pooled(tmp_path, include):
     write_bert(tmp_path, modules=[("Pooling", {**MEAN, "include_prompt": include})])
     assert read_folder(tmp_path).modules == (Pooling("mean", include),)
+    # Known by their names: the configs of these checkpoints say nothing.
+    named = Folder(tmp_path, label="hf:hkunlp/instructor-large@0123")
+    assert read(named).modules == (Pooling("mean", False),)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,9 @@ def test_a_text_far_over_the_limit(placed: embedrt.Model) -> None:
 
 
 def test_a_prompt_that_leaves_no_room(placed: embedrt.Model) -> None:
-    with pytest.raises(InputError, match="the prompt has 14 tokens, which leaves no room for a text within 16"):
+    with pytest.raises(
+        InputError, match="a window of 16 tokens has no room for a text beside 2 special ones and 14 of"
+    ):
         placed.encode("hello " * 5, prompt="the " * 14, on_long="window")
 
 

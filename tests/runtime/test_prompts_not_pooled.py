@@ -65,6 +65,7 @@ def test_a_prompt_that_takes_all_room(model: embedrt.Model, tmp_path: pathlib.Pa
             bare.encode(texts, prompt=prompt)
     with pytest.raises(InputError, match=r"texts\[1\]: there is no token but the prompt's"):
         bare.encode(["hello", ""], prompt="the ", on_long="window")
+    assert len(bare.encode("", prompt="the ", output_value="token_embeddings")) == 1
 
 
 def test_windows(model: embedrt.Model) -> None:

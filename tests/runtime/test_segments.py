@@ -131,6 +131,8 @@ def test_fixed_tokens_have_so_many(placed: embedrt.Model) -> None:
     for tokens_of, overlap in ((0, 0), (3, 3), (3, -1)):
         with pytest.raises(InputError, match="tokens must be 1 or more"):
             FixedTokens(tokens_of, overlap)
+    with pytest.raises(TypeError, match="must be ints"):
+        FixedTokens(2.5)  # type: ignore[arg-type]
 
 
 def test_a_text_over_the_limit(placed: embedrt.Model) -> None:

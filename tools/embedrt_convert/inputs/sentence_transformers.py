@@ -38,6 +38,8 @@ _ACTIVATIONS = {
     "Sigmoid": "sigmoid",
 }
 _OWN_CODE = "custom_st.Transformer"
+# sentence-transformers pools no prompts of these, whose files do not say so.
+_INSTRUCTORS = tuple(f"hf:hkunlp/instructor-{size}@" for size in ("base", "large", "xl"))
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _LIMITS = [
     f"sentence_{name}_config.json"
@@ -114,7 +116,7 @@ def _pooling(files: Files, path: str) -> Pooling:
         raise ConversionError(
             f"{path}/config.json in {files.label} concatenates the poolings {', '.join(modes)}; only one is supported"
         )
-    include_prompt = bool(settings.get("include_prompt", True))
+    include_prompt = bool(settings.get("include_prompt", True)) and not files.label.startswith(_INSTRUCTORS)
     if not include_prompt and modes[0] == "weightedmean":
         raise ConversionError(
             f"{path}/config.json in {files.label} excludes prompts from weightedmean pooling (include_prompt), whose "
