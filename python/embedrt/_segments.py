@@ -81,6 +81,5 @@ def in_windows(tokens: int, room: int, ranges: NDArray[np.int64]) -> dict[tuple[
 
 def _surroundings(window: tuple[int, int], first: int, end: int, tokens: int) -> float:
     """How many tokens there are before and behind a segment in a window, on the side with fewer."""
-    before = math.inf if window[0] == 0 else first - window[0]
-    behind = math.inf if window[1] == tokens else window[1] - end
-    return min(before, behind)
+    # A segment that lies in the first window and in the second has more than half of the first before it.
+    return min(first - window[0], math.inf if window[1] == tokens else window[1] - end)

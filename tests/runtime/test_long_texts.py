@@ -148,7 +148,7 @@ def test_a_prompt_that_leaves_no_room(placed: embedrt.Model) -> None:
 
 
 def test_late(placed: embedrt.Model) -> None:
-    texts = texts_of(4, 30, 30)
+    texts = [*texts_of(4, 30, 30), "hello " * (LIMIT - 2)]
     found, info = placed.encode(texts, on_long="late", return_info=True)
     np.testing.assert_array_equal(found, placed.encode(texts, max_tokens=MAX_TOKENS, on_long="error"))
     counts = placed.count_tokens(texts)
