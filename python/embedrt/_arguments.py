@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from embedrt import _core
 from embedrt._errors import InputError
+
+Item = TypeVar("Item")
 
 
 def check_output(core: _core.Model, asked: str, among: tuple[str, ...]) -> None:
@@ -32,7 +35,7 @@ def columns(truncate_dim: int | None, dim: int) -> int:
     return min(truncate_dim, dim)
 
 
-def listed(sentences: Iterable[str]) -> list[str]:
+def listed(sentences: Iterable[Item]) -> list[Item]:
     if isinstance(sentences, list):
         return sentences
     try:

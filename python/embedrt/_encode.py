@@ -20,7 +20,7 @@ from embedrt._errors import InputError
 from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._overlap import overlapped
 from embedrt._precision import Form
-from embedrt._tokenize import TextTokenizer, TokenBatch
+from embedrt._tokenize import PairBatch, TextTokenizer, TokenBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ _FIRST_CHARACTERS = 4096
 Output = Literal["sentence_embedding", "token_embeddings"]
 OnLong = Literal["truncate", "error", "window", "late"]
 Advance = Callable[[int], object]
-# The index of its first text, its texts with their prompt, and the `head` of each.
+# The index of its first text, its texts with their prompt, and the `head` of each; of pairs the first and second texts.
 Chunk = tuple[int, list[str], list[str]]
 
 
@@ -61,7 +61,7 @@ class Batch(NamedTuple):
     """
 
     start: int
-    tokens: TokenBatch
+    tokens: TokenBatch | PairBatch
     spans: Rows | None = None
     places: Rows | None = None
 
@@ -152,10 +152,8 @@ class Encoding:
         return overlapped(tokenise, chunks)
 
     def _chunks(self, texts: Sequence[str]) -> Iterator[Chunk]:
-        largest = _CHUNK_CHARACTERS * self._core.threads
-        # While one thread tokenises the first chunk, others have nothing to do.
-        waits = self._core.threads > 1 and not self._spread
-        budget = min(_FIRST_CHARACTERS, largest) if waits else largest
+        budgets = self._budgets()
+        budget = next(budgets)
         least = 4 * self._tokenizer.least
         left = sum(max(len(text), least) for text in texts)
         start = characters = 0
@@ -170,13 +168,23 @@ class Encoding:
             if chunk and (full or len(chunk) == _CHUNK_TEXTS):
                 yield start, chunk, heads
                 start, characters, chunk, heads = index, 0, [], []
-                budget = min(2 * budget, largest)
+                budget = next(budgets)
             characters += size
             left -= max(len(texts[index]), least)
             chunk.append(text)
             heads.append(head)
         if chunk:
             yield start, chunk, heads
+
+    def _budgets(self) -> Iterator[int]:
+        """The characters of each chunk."""
+        largest = _CHUNK_CHARACTERS * self._core.threads
+        # While one thread tokenises the first chunk, others have nothing to do.
+        waits = self._core.threads > 1 and not self._spread
+        budget = min(_FIRST_CHARACTERS, largest) if waits else largest
+        while True:
+            yield budget
+            budget = min(2 * budget, largest)
 
     def _head(self, text: str) -> str:
         return self._tokenizer.head(text, self._limits.limit, self._counted)

@@ -83,7 +83,7 @@ class WindowEncoding(Encoding):
         return out
 
     def _items(self, batch: Batch, frame: Frame) -> Iterator[Item]:
-        _, offsets, found = batch.tokens
+        offsets, found = batch.tokens.offsets, batch.tokens.found
         for index, count in enumerate(found):
             text = batch.start + index
             ids = batch.tokens.ids[offsets[index] : offsets[index + 1]].tolist()

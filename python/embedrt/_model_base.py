@@ -51,7 +51,9 @@ class LoadedModel:
             raise FormatError("a program that takes images and an image section: there is one without the other")
         if self.image_size is not None and steps is not None:
             self._image_config = parse_image_config(steps, self.image_size, core.outputs().get(LOGITS))
-        self.labels = self._image_config.labels if self._image_config else None
+        self.labels = self._image_config.labels if self._image_config else self._config.labels
+        if self._image_config is None and self.labels is not None and len(self.labels) != core.outputs().get(LOGITS):
+            raise FormatError(f"text section.classifier: {len(self.labels)} labels for {core.outputs().get(LOGITS, 0)}")
         self.max_tokens = self._config.max_tokens
         self.fingerprint = core.fingerprint
         if self._tokenizer and self.max_tokens < self._tokenizer.special:

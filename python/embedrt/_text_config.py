@@ -11,6 +11,8 @@ from embedrt._json import Fields, checked_text, load_object
 
 MAX_PROMPTS = 64
 MAX_PROMPT = 16_384
+MAX_LABELS = 65_536
+ACTIVATIONS = ("sigmoid", "softmax", "none")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 
@@ -24,7 +26,8 @@ class Pad(NamedTuple):
 class TextConfig(NamedTuple):
     """The file's `text` section: what happens to a text before the program sees its ids.
 
-    Without `include_prompt` the prompt's tokens are not pooled.
+    Without `include_prompt` the prompt's tokens are not pooled. `labels` name a classifier's logits, of which
+    `activation` makes scores.
     """
 
     max_tokens: int
@@ -33,6 +36,8 @@ class TextConfig(NamedTuple):
     similarity: str = "cosine"
     pad: Pad | None = None
     include_prompt: bool = True
+    labels: tuple[str, ...] | None = None
+    activation: str = "none"
 
     def longest(self, program_max_tokens: int) -> int:
         """The largest limit of a text that a caller may ask for, special tokens included."""
@@ -61,8 +66,11 @@ def parse_text_config(section: bytes | None, program_max_tokens: int, vocabulary
     similarity = fields.choice("similarity", SIMILARITIES, default="cosine")
     include_prompt = fields.flag("include_prompt", default=True)
     pad = _pad(fields.optional("pad"), f"{where}.pad", max_tokens, program_max_tokens, vocabulary)
+    labels, activation = _classifier(fields.optional("classifier"), f"{where}.classifier")
     fields.done()
-    return TextConfig(max_tokens, MappingProxyType(prompts), default, similarity, pad, include_prompt)
+    return TextConfig(
+        max_tokens, MappingProxyType(prompts), default, similarity, pad, include_prompt, labels, activation
+    )
 
 
 def _pad(value: Any, where: str, max_tokens: int, program_max_tokens: int, vocabulary: int) -> Pad | None:
@@ -73,6 +81,19 @@ def _pad(value: Any, where: str, max_tokens: int, program_max_tokens: int, vocab
     pad = Pad(fields.integer("id", 0, vocabulary - 1), fields.integer("to", max_tokens, program_max_tokens))
     fields.done()
     return pad
+
+
+def _classifier(value: Any, where: str) -> tuple[tuple[str, ...] | None, str]:
+    if value is None:
+        return None, "none"
+    fields = Fields(value, where)
+    stated = fields.raw("labels")
+    if stated is not None and (not isinstance(stated, list) or not 1 <= len(stated) <= MAX_LABELS):
+        raise FormatError(f"{where}.labels: expected null or a list of 1 to {MAX_LABELS} names")
+    labels = None if stated is None else tuple(checked_text(label, f"{where}.labels", MAX_PROMPT) for label in stated)
+    activation = fields.choice("activation", ACTIVATIONS)
+    fields.done()
+    return labels, activation
 
 
 def parse_notes(section: bytes | None, where: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import open_checkpoint
-from embedrt_convert.inputs.checkpoint import Checkpoint, Module, Pooling, Text
+from embedrt_convert.inputs.checkpoint import Checkpoint, Pooling, Text
 from embedrt_convert.lowering import lower
 from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures
@@ -98,7 +98,7 @@ def convert_files(
         writer.json_section(writer.ABOUT, _about(files, checkpoint, quant, name)),
     ]
     if checkpoint.text is not None:
-        sections.append(writer.json_section(writer.TEXT, _text(checkpoint.text, checkpoint.modules)))
+        sections.append(writer.json_section(writer.TEXT, _text(checkpoint.text, checkpoint)))
         sections.append(writer.section(writer.TOKENIZER, checkpoint.text.tokenizer.encode("utf-8")))
     if checkpoint.image is not None:
         sections.append(writer.json_section(writer.IMAGE, image.section(checkpoint.image)))
@@ -112,6 +112,7 @@ def convert_files(
         _check_labels(checkpoint, model)
         if checkpoint.text is not None:
             inputs = golden.tokenise(checkpoint.text, output)
+            _check_types(inputs, model)
             values = golden.run(model, inputs, output)
             measured.append(_measure_texts(original, inputs, values, output, quant))
             items += golden.text_items(inputs, values, output)
@@ -167,6 +168,13 @@ def _measure_texts(
     return quality.measure(quant, names, theirs, ours, against=original.what)
 
 
+def _check_types(inputs: golden.Inputs, model: _core.Model) -> None:
+    """Raises ConversionError where single texts have other types than 0, which the runtime takes them to have."""
+    single = inputs.offsets[sum(isinstance(text, str) for text in inputs.texts)]
+    if model.types_count and inputs.types[:single].any():
+        raise ConversionError("the tokenizer gives tokens of a single text a type other than 0: not supported")
+
+
 def _rectangular(vectors: list[NDArray[Any]]) -> NDArray[Any]:
     """[items, longest]: vectors of several lengths with zeros behind them, which change no cosine."""
     longest = max(map(len, vectors))
@@ -200,14 +208,16 @@ def _draft(path: pathlib.Path, sections: list[writer.Section]) -> Iterator[_core
         draft.unlink(missing_ok=True)
 
 
-def _text(text: Text, modules: Sequence[Module]) -> dict[str, object]:
+def _text(text: Text, checkpoint: Checkpoint) -> dict[str, object]:
+    head, poolings = checkpoint.head, [module for module in checkpoint.modules if isinstance(module, Pooling)]
     return {
         "max_tokens": text.max_tokens,
         "prompts": dict(text.prompts),
         "default_prompt_name": text.default_prompt_name,
         "similarity": text.similarity,
-        "include_prompt": all(module.include_prompt for module in modules if isinstance(module, Pooling)),
+        "include_prompt": all(pooling.include_prompt for pooling in poolings),
         **({"pad": text.pad._asdict()} if text.pad else {}),
+        **({"classifier": {"labels": head.labels, "activation": head.activation}} if head else {}),
     }
 
 

@@ -2,8 +2,9 @@
 
 Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves. A family of
 texts has `lower(checkpoint) -> Encoder`, and may have `serves(config) -> bool`, which is asked first and claims configs
-that go by another family's model type; `tasks(config)`, the names of what its adapters are for; and `notes(config)`,
-what to tell who converts. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
+that go by another family's model type; `classifier(encoder, config, labels)`, the value of the logits that its
+...ForSequenceClassification makes; `tasks(config)`, the names of what its adapters are for; and `notes(config)`, what
+to tell who converts. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from embedrt_convert.archs._encoder import Encoder
-from embedrt_convert.archs._heads import lower_modules
+from embedrt_convert.archs._heads import lower_head
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -55,7 +56,7 @@ def lower(checkpoint: Checkpoint) -> Program:
             f"the task {checkpoint.task!r} is not among the model's: {', '.join(known) or 'it has none'}"
         )
     encoder: Encoder = family.lower(checkpoint)
-    lower_modules(encoder.program, encoder.rows, checkpoint.modules, encoder.hidden)
+    lower_head(family, encoder, checkpoint)
     encoder.weights.finish()
     return encoder.program
 

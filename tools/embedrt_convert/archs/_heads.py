@@ -1,12 +1,30 @@
-"""What follows the encoder of a sentence-transformers model: pooling, dense layers, normalisation."""
+"""What follows an encoder: pooling, dense layers and normalisation, or a classifier."""
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
+from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs.checkpoint import Dense, Module, Pooling
+from embedrt_convert.inputs.checkpoint import Checkpoint, Classifier, Dense, Module, Pooling
+
+
+def lower_head(family: ModuleType, encoder: Encoder, checkpoint: Checkpoint) -> None:
+    """Append what follows the encoder and name the outputs. Raises ConversionError."""
+    program, head = encoder.program, checkpoint.head
+    if isinstance(head, Classifier):
+        if not hasattr(family, "classifier"):
+            raise ConversionError(
+                f"a classifier of model_type {checkpoint.config['model_type']!r} is not supported: without its "
+                "architectures, config.json is that of an embedding model"
+            )
+        logits = family.classifier(encoder, checkpoint.config, head.count)
+        program.outputs = {"token_embeddings": encoder.rows, "logits": logits}
+    else:
+        lower_modules(program, encoder.rows, checkpoint.modules, encoder.hidden)
 
 
 def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], columns: int) -> None:

@@ -34,7 +34,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     program = Program(positive(config, "vocab_size"), positive(config, "max_position_embeddings"))
     layers = Transformer.of(program, weights, config, 1e-12)
     width = positive(config, "embedding_size")
-    x = embeddings(dataclasses.replace(layers, hidden=width), config)
+    x = embeddings(dataclasses.replace(layers, hidden=width), config, typed=checkpoint.typed)
     source = "encoder.embedding_hidden_mapping_in"
     x = layers.linear(x, source=source, name="embeddings.project", n=layers.hidden, k=width)
     count, groups = positive(config, "num_hidden_layers"), positive(config, "num_hidden_groups", 1)

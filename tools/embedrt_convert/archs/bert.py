@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
-from embedrt_convert.archs._post_norm import WORDS, embeddings, layer
+from embedrt_convert.archs._post_norm import WORDS, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
@@ -25,8 +28,13 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     weights = Weights(checkpoint.tensors, anchor=WORDS, ignored=_IGNORED)
     program = Program(positive(config, "vocab_size"), positive(config, "max_position_embeddings"))
     layers = Transformer.of(program, weights, config, 1e-12)
-    x = embeddings(layers, config)
+    x = embeddings(layers, config, typed=checkpoint.typed)
     inner, act = positive(config, "intermediate_size"), activation(config)
     for number in range(positive(config, "num_hidden_layers")):
         x = layer(layers, x, f"encoder.layer.{number}", f"layer.{number}", inner=inner, activation=act)
     return Encoder(program, x, layers.hidden, weights)
+
+
+def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
+    """The logits [segments, labels] of BertForSequenceClassification. Raises ConversionError."""
+    return logits_of_first(encoder, labels, "pooler.dense", "classifier", "tanh", pooler=True)

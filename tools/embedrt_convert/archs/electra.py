@@ -28,7 +28,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     program = Program(positive(config, "vocab_size"), positive(config, "max_position_embeddings"))
     layers = Transformer.of(program, weights, config, 1e-12)
     width = positive(config, "embedding_size")
-    x = embeddings(dataclasses.replace(layers, hidden=width), config)
+    x = embeddings(dataclasses.replace(layers, hidden=width), config, typed=checkpoint.typed)
     if width != layers.hidden:
         x = layers.linear(x, source="embeddings_project", name="embeddings.project", n=layers.hidden, k=width)
     inner, act = positive(config, "intermediate_size"), activation(config)

@@ -28,7 +28,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     weights = Weights(checkpoint.tensors, anchor=WORDS, ignored=IGNORED)
     program = Program(positive(config, "vocab_size"), positions - padding - 1)
     layers = Transformer.of(program, weights, config, 1e-12)
-    x = embeddings(layers, config, first=padding + 1)
+    x = embeddings(layers, config, first=padding + 1, typed=checkpoint.typed)
     inner, act = positive(config, "intermediate_size"), activation(config)
     for number in range(positive(config, "num_hidden_layers")):
         x = layer(layers, x, f"encoder.layer.{number}", f"layer.{number}", inner=inner, activation=act)

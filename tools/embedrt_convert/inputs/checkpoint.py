@@ -46,6 +46,23 @@ Module = Pooling | Dense | Normalize
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """Logits of `count` classes; `labels` names them where the checkpoint does.
+
+    `activation` makes scores of them: "sigmoid", "softmax" or "none". `typed` says that the model is told the types of
+    tokens: those of the two texts of a pair.
+    """
+
+    count: int
+    labels: tuple[str, ...] | None
+    activation: str
+    typed: bool
+
+
+Head = Classifier
+
+
+@dataclass(frozen=True)
 class Text:
     """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON.
 
@@ -110,6 +127,7 @@ class Checkpoint:
     `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
     a classifier on top, where there is one; `task` for the adapter of that task; `arch` is the "library:name" of
     weights whose files do not say it. `graph` is set instead of `tensors` where the network itself comes as a graph.
+    `head` is what a model of texts ends with that is no embedding model.
     """
 
     config: Mapping[str, Any]
@@ -123,3 +141,9 @@ class Checkpoint:
     task: str | None = None
     arch: str | None = None
     graph: Graph | None = None
+    head: Head | None = None
+
+    @property
+    def typed(self) -> bool:
+        """Whether calls say the types of tokens."""
+        return self.head is not None and self.head.typed

@@ -8,8 +8,9 @@ from typing import Any
 
 from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import image_model, sentence_transformers, timm_folder
+from embedrt_convert.inputs import classification, image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
+from embedrt_convert.inputs.sentence_transformers import Layout
 from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
@@ -48,7 +49,8 @@ def read(
 
 
 def _read_texts(files: Files, max_tokens: int | None, task: str | None) -> Checkpoint:
-    layout = sentence_transformers.read_layout(files)
+    head = classification.read(files) if classification.is_classifier(files) else None
+    layout = sentence_transformers.read_layout(files) if head is None else Layout("", ())
     config = files.json(layout.encoder + "config.json")
     if layout.own_code is not None and not archs.tasks(config):
         raise ConversionError(
@@ -67,6 +69,7 @@ def _read_texts(files: Files, max_tokens: int | None, task: str | None) -> Check
         licence=read_licence(files),
         notes=(*layout.notes, *notes),
         task=task,
+        head=head,
     )
 
 
