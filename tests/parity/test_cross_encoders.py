@@ -65,7 +65,7 @@ def converted(folder, path, quant="fp32", **options) -> embedrt.Model:
 def both(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cross")
     save(folder, request.param, 1)
-    return CrossEncoder(str(folder), device="cpu"), folder
+    return CrossEncoder(str(folder), device="cpu"), folder, convert(folder, folder / "fp32.embedrt", quant="fp32").path
 
 
 def quiet(call, *args, **options):
@@ -74,14 +74,14 @@ def quiet(call, *args, **options):
         return call(*args, **options)
 
 
-def test_scores_of_pairs(both, tmp_path):
-    peer, folder = both
+def test_scores_of_pairs(both):
+    peer, _, path = both
     pairs = ragged_pairs()
     expected, logits = (
         np.asarray(peer.predict(pairs, activation_fn=fn, batch_size=3)) for fn in (None, torch.nn.Identity())
     )
     for threads in (1, 2):
-        model = converted(folder, tmp_path / "a.embedrt", threads=threads)
+        model = embedrt.load(path, threads=threads)
         np.testing.assert_allclose(quiet(model.classify, pairs)[:, 0], expected, rtol=0, atol=2e-5)
         actual = quiet(model.classify, pairs, activation="none")
         np.testing.assert_allclose(actual[:, 0], logits, rtol=0, atol=1e-4)
@@ -96,16 +96,16 @@ def test_scores_of_pairs(both, tmp_path):
 
 
 def test_int8_is_close(both, tmp_path):
-    peer, folder = both
+    peer, folder, _ = both
     pairs = ragged_pairs()
     expected = np.asarray(peer.predict(pairs, activation_fn=torch.nn.Identity()))
     actual = quiet(converted(folder, tmp_path / "a.embedrt", "int8").classify, pairs, activation="none")[:, 0]
     assert np.abs(actual - expected).max() <= 0.5 * expected.std()
 
 
-def test_rankings(both, tmp_path):
-    peer, folder = both
-    model = converted(folder, tmp_path / "a.embedrt")
+def test_rankings(both):
+    peer, _, path = both
+    model = embedrt.load(path)
     rng = random.Random(5)
     documents = [words(rng, rng.randint(0, 40)) for _ in range(30)]
     documents[7] = documents[3]  # a tie
@@ -120,10 +120,10 @@ def test_rankings(both, tmp_path):
 
 
 def test_as_sentence_transformers_saves_it(both, tmp_path):
-    peer, folder = both
+    peer, _, path = both
     peer.save_pretrained(str(tmp_path / "saved"))
     assert (tmp_path / "saved" / "modules.json").exists()
-    one, other = (converted(each, tmp_path / "a.embedrt") for each in (folder, tmp_path / "saved"))
+    one, other = embedrt.load(path), converted(tmp_path / "saved", tmp_path / "a.embedrt")
     pairs = ragged_pairs()
     assert quiet(one.classify, pairs).tobytes() == quiet(other.classify, pairs).tobytes()
 
@@ -151,9 +151,8 @@ def test_labels_of_texts_and_pairs(problem, tmp_path):
         pipeline = transformers.pipeline("text-classification", peer.model, tokenizer=tokenizer, device="cpu")
         texts = [first for first, _ in pairs]
         scores = pipeline(texts, top_k=None, truncation=True, max_length=64)
-        expected = [
-            [next(s["score"] for s in each if s["label"] == name) for name in names.values()] for each in scores
-        ]
+        scores = [{score["label"]: score["score"] for score in each} for each in scores]
+        expected = [[each[name] for name in names.values()] for each in scores]
         np.testing.assert_allclose(quiet(model.classify, texts), expected, rtol=0, atol=2e-5)
 
 

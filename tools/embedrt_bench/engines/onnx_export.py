@@ -65,8 +65,8 @@ def export(checkpoint: Checkpoint, cache: Path) -> ExportedFiles:
 def _make(checkpoint: Checkpoint, files: ExportedFiles, tools: dict[str, str]) -> None:
     shutil.copy(checkpoint.folder / "tokenizer.json", files.tokenizer)
     _export_plain(checkpoint, files.plain)
-    _fuse(checkpoint, files.plain, files.fused)
-    _quantise(files.fused, files.int8)
+    fuse(files.plain, files.fused, checkpoint.heads, checkpoint.hidden_size, checkpoint.layers)
+    quantise(files.fused, files.int8)
     runtime = f"onnxruntime {tools['onnxruntime']}"
     notes = {
         "export": f"torch {tools['torch']}, transformers {tools['transformers']}, opset {_OPSET}",
@@ -112,13 +112,12 @@ def _export_plain(checkpoint: Checkpoint, target: Path) -> None:
         )
 
 
-def _fuse(checkpoint: Checkpoint, source: Path, target: Path) -> None:
+def fuse(source: Path, target: Path, heads: int, hidden_size: int, layers: int) -> None:
+    """A BERT's graph with its operators fused. Raises BenchError as `check_fusions` does."""
     from onnxruntime.transformers.optimizer import optimize_model
 
-    model = optimize_model(
-        str(source), "bert", num_heads=checkpoint.heads, hidden_size=checkpoint.hidden_size, opt_level=1
-    )
-    check_fusions(model.get_fused_operator_statistics(), checkpoint.layers)
+    model = optimize_model(str(source), "bert", num_heads=heads, hidden_size=hidden_size, opt_level=1)
+    check_fusions(model.get_fused_operator_statistics(), layers)
     model.save_model_to_file(str(target))
 
 
@@ -136,7 +135,8 @@ def check_fusions(counts: dict[str, int], layers: int) -> None:
             raise BenchError(f"the optimizer fused {found} {name}, not {count}: the comparison would be unfair")
 
 
-def _quantise(source: Path, target: Path) -> None:
+def quantise(source: Path, target: Path) -> None:
+    """Its products with weights in int8."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
