@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from embedrt._chunkers import FixedTokens
     from embedrt._info import EncodeInfo, ImageInfo, ModelInfo
     from embedrt._model import Model
+    from embedrt._model_retrieval import Encoded
+    from embedrt._multi_vector import maxsim
     from embedrt._precision import calibration_ranges, quantize_embeddings
     from embedrt._results import Segments, TokenEmbeddings
+    from embedrt._sparse import SparseRows
 
 __all__ = [
     "EmbedrtError",
     "EncodeInfo",
+    "Encoded",
     "FixedTokens",
     "FormatError",
     "ImageInfo",
@@ -30,23 +34,28 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Segments",
+    "SparseRows",
     "TokenEmbeddings",
     "TruncationWarning",
     "__version__",
     "calibration_ranges",
     "load",
+    "maxsim",
     "quantize_embeddings",
 ]
 
 _LATER = {
     "EncodeInfo": "_info",
+    "Encoded": "_model_retrieval",
     "FixedTokens": "_chunkers",
     "ImageInfo": "_info",
     "Model": "_model",
     "ModelInfo": "_info",
     "Segments": "_results",
+    "SparseRows": "_sparse",
     "TokenEmbeddings": "_results",
     "calibration_ranges": "_precision",
+    "maxsim": "_multi_vector",
     "quantize_embeddings": "_precision",
 }
 

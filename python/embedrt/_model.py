@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from embedrt._model_heads import HeadMethods
 from embedrt._model_images import ImageMethods
+from embedrt._model_retrieval import RetrievalMethods
 from embedrt._model_segments import SegmentMethods
 
 
-class Model(SegmentMethods, HeadMethods, ImageMethods):
+class Model(SegmentMethods, HeadMethods, RetrievalMethods, ImageMethods):
     """A loaded model. Get one from `embedrt.load`; one model may be used by several threads at once.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from embedrt._errors import FormatError
 from embedrt._json import Fields, checked_text, load_object
+from embedrt._retrieval_config import MultiVectorConfig, SparseConfig, parse_multi_vector, parse_sparse
 
 MAX_PROMPTS = 64
 MAX_PROMPT = 16_384
@@ -27,7 +28,7 @@ class TextConfig(NamedTuple):
     """The file's `text` section: what happens to a text before the program sees its ids.
 
     Without `include_prompt` the prompt's tokens are not pooled. `labels` name a classifier's logits, of which
-    `activation` makes scores.
+    `activation` makes scores. `sparse` and `multi_vector` are of models that give a text more than one vector.
     """
 
     max_tokens: int
@@ -38,6 +39,8 @@ class TextConfig(NamedTuple):
     include_prompt: bool = True
     labels: tuple[str, ...] | None = None
     activation: str = "none"
+    sparse: SparseConfig | None = None
+    multi_vector: MultiVectorConfig | None = None
 
     def longest(self, program_max_tokens: int) -> int:
         """The largest limit of a text that a caller may ask for, special tokens included."""
@@ -67,9 +70,22 @@ def parse_text_config(section: bytes | None, program_max_tokens: int, vocabulary
     include_prompt = fields.flag("include_prompt", default=True)
     pad = _pad(fields.optional("pad"), f"{where}.pad", max_tokens, program_max_tokens, vocabulary)
     labels, activation = _classifier(fields.optional("classifier"), f"{where}.classifier")
+    sparse = parse_sparse(fields.optional("sparse"), f"{where}.sparse", vocabulary)
+    multi_vector = parse_multi_vector(
+        fields.optional("multi_vector"), f"{where}.multi_vector", program_max_tokens, vocabulary
+    )
     fields.done()
     return TextConfig(
-        max_tokens, MappingProxyType(prompts), default, similarity, pad, include_prompt, labels, activation
+        max_tokens,
+        MappingProxyType(prompts),
+        default,
+        similarity,
+        pad,
+        include_prompt,
+        labels,
+        activation,
+        sparse,
+        multi_vector,
     )
 
 

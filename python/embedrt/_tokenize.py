@@ -150,6 +150,11 @@ class TextTokenizer:
             ends.append(len(ids))
         return PairBatch(np.array(ids, np.int32), np.array(ends, np.int64), np.array(types, np.int32), found)
 
+    def token(self, index: int) -> str | None:
+        """The text of a token by its id, None for an id that is none."""
+        text: str | None = self._tokenizer.id_to_token(index)
+        return text
+
     def content(self, text: str) -> Content:
         """All tokens of a text and where they stand in it. One of more than 2**20 characters is cut there."""
         return _content(self._tokenised([text[: self._window.cut(text, MAX_CHARACTERS)]], self._placed)[0])

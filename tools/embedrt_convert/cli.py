@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+from embedrt_convert.inputs.retrieval import HEADS
 from embedrt_convert.inputs.sentence_transformers import POOLINGS
 from embedrt_convert.pipeline import convert
 from embedrt_convert.quantize import PRECISIONS
 
 # Arguments that are keywords of `convert`, by their names.
 _OPTIONS = (
-    *("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration", "task"),
+    *("quant", "name", "arch", "preprocessor", "image_size", "classifier", "labels", "calibration", "task", "head"),
     *("tokenizer", "pooling", "normalize", "output_name", "max_tokens"),
 )
 _MOST_PIXELS = 4096  # a side; docs/format.md
@@ -58,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels other than the checkpoint's, 448 or HEIGHTxWIDTH; positions are interpolated",
     )
     parser.add_argument("--classifier", action="store_true", help="keep the classifier: the output logits")
+    parser.add_argument(
+        "--head", choices=HEADS, help="of a masked language model whose files do not say it: splade, a sparse encoder"
+    )
     parser.add_argument("--labels", metavar="FILE", help="names of the logits, one a line")
     parser.add_argument(
         "--calibration",

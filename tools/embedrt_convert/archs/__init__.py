@@ -3,8 +3,9 @@
 Modules without a leading underscore are families. Each has MODEL_TYPES, the model types that it serves. A family of
 texts has `lower(checkpoint) -> Encoder`, and may have `serves(config) -> bool`, which is asked first and claims configs
 that go by another family's model type; `classifier(encoder, config, labels)`, the value of the logits that its
-...ForSequenceClassification makes; `tasks(config)`, the names of what its adapters are for; and `notes(config)`, what
-to tell who converts. A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
+...ForSequenceClassification makes; `vocabulary_logits(encoder, config)`, the value [rows, vocabulary] of its masked
+language model; `tasks(config)`, the names of what its adapters are for; and `notes(config)`, what to tell who converts.
+A family of images has `lower_images(checkpoint) -> Program`, with its outputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What follows an encoder: pooling, dense layers and normalisation, or a classifier."""
+"""What follows an encoder: pooling, dense layers, normalisation, classifiers, heads that give a text more than a vector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs.checkpoint import Checkpoint, Classifier, Dense, Module, Pooling
+from embedrt_convert.inputs.checkpoint import (
+    Checkpoint,
+    Classifier,
+    Dense,
+    Module,
+    MultiVector,
+    Pooling,
+    Splade,
+    TokenHeads,
+)
 
 
 def lower_head(family: ModuleType, encoder: Encoder, checkpoint: Checkpoint) -> None:
@@ -23,12 +32,29 @@ def lower_head(family: ModuleType, encoder: Encoder, checkpoint: Checkpoint) -> 
             )
         logits = family.classifier(encoder, checkpoint.config, head.count)
         program.outputs = {"token_embeddings": encoder.rows, "logits": logits}
-    else:
-        lower_modules(program, encoder.rows, checkpoint.modules, encoder.hidden)
+        return
+    if isinstance(head, Splade):
+        if not hasattr(family, "vocabulary_logits"):
+            raise ConversionError(
+                f"a sparse encoder of model_type {checkpoint.config['model_type']!r} is not supported: its masked "
+                "language model is not known"
+            )
+        greatest = program.op("pool", family.vocabulary_logits(encoder, checkpoint.config), kind="max")
+        program.outputs = {"sparse_embedding": program.op("activate", greatest, activation="log1p_relu")}
+        return
+    x = lower_modules(program, encoder.rows, checkpoint.modules, encoder.hidden)
+    if isinstance(head, MultiVector):
+        program.outputs = {"multi_vector_embedding": x}
+        return
+    program.outputs = {"token_embeddings": encoder.rows, "sentence_embedding": x}
+    if isinstance(head, TokenHeads):
+        weights = _dense(program, encoder.rows, head.weights, encoder.hidden, "token_weights")
+        vectors = _dense(program, encoder.rows, head.vectors, encoder.hidden, "token_vectors")
+        program.outputs |= {"token_weights": weights, "multi_vector_embedding": program.op("normalize", vectors)}
 
 
-def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], columns: int) -> None:
-    """Append `modules` to the encoder's last value `rows` [rows, columns] and name the two outputs."""
+def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], columns: int) -> int:
+    """Append `modules` to the encoder's last value `rows` [rows, columns], and return the last value."""
     x = rows
     for number, module in enumerate(modules):
         if isinstance(module, Pooling):
@@ -38,7 +64,7 @@ def lower_modules(program: Program, rows: int, modules: tuple[Module, ...], colu
             columns = len(module.weight)
         else:
             x = program.op("normalize", x)
-    program.outputs = {"token_embeddings": rows, "sentence_embedding": x}
+    return x
 
 
 def _dense(program: Program, x: int, dense: Dense, columns: int, name: str) -> int:

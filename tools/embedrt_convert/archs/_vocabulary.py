@@ -36,7 +36,9 @@ def scores(encoder: Encoder, config: Mapping[str, Any], head: VocabularyHead) ->
     weight = weights.take(f"{head.dense}.weight", columns, encoder.hidden, outside=True)
     bias = weights.take(f"{head.dense}.bias", columns, outside=True)
     x = program.op("linear", encoder.rows, name="head.dense", weight=weight, bias=bias, activation=head.activation)
-    weight, bias = (weights.take(f"{head.norm}.{part}", columns, outside=True) for part in ("weight", "bias"))
+    # TensorFlow's names live on in the oldest checkpoints.
+    weight = weights.take(f"{head.norm}.weight", columns, older=f"{head.norm}.gamma", outside=True)
+    bias = weights.take(f"{head.norm}.bias", columns, older=f"{head.norm}.beta", outside=True)
     epsilon = number(config, "layer_norm_eps", 1e-12)
     x = program.op("norm", x, name="head.norm", weight=weight, bias=bias, epsilon=epsilon)
     weight, bias = _words(encoder, config, head, columns)

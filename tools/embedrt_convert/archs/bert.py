@@ -9,6 +9,7 @@ from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import WORDS, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -38,3 +39,10 @@ def lower(checkpoint: Checkpoint) -> Encoder:
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of BertForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "pooler.dense", "classifier", "tanh", pooler=True)
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of BertForMaskedLM. Raises ConversionError."""
+    dense, norm = "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"
+    head = VocabularyHead(dense, activation(config), norm, "cls.predictions.decoder", "cls.predictions.bias")
+    return scores(encoder, config, head)

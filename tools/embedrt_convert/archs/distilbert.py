@@ -9,6 +9,7 @@ from embedrt_convert.archs._config import activation, head_columns, positive
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import IGNORED, WORDS, Names, embeddings, layer, logits_of_first
 from embedrt_convert.archs._transformer import Transformer
+from embedrt_convert.archs._vocabulary import VocabularyHead, scores
 from embedrt_convert.archs._weights import Weights
 from embedrt_convert.builder import Program
 from embedrt_convert.inputs.checkpoint import Checkpoint
@@ -42,3 +43,9 @@ def lower(checkpoint: Checkpoint) -> Encoder:
 def classifier(encoder: Encoder, config: Mapping[str, Any], labels: int) -> int:
     """The logits [segments, labels] of DistilBertForSequenceClassification. Raises ConversionError."""
     return logits_of_first(encoder, labels, "pre_classifier", "classifier", "relu")
+
+
+def vocabulary_logits(encoder: Encoder, config: Mapping[str, Any]) -> int:
+    """[rows, vocabulary] of DistilBertForMaskedLM. Raises ConversionError."""
+    dense, act, norm = "vocab_transform", activation(config, "activation"), "vocab_layer_norm"
+    return scores(encoder, config, VocabularyHead(dense, act, norm, "vocab_projector", "vocab_projector.bias"))

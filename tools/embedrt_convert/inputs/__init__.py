@@ -21,6 +21,7 @@ def open_checkpoint(
     arch: str | None = None,
     image_size: tuple[int, int] | None = None,
     classifier: bool = False,
+    head: str | None = None,
     labels: PathLike | None = None,
     task: str | None = None,
     preprocessor: PathLike | None = None,
@@ -35,7 +36,8 @@ def open_checkpoint(
     With `arch`, "library:name" or a name that one library alone has, `source` is a file of weights. `preprocessor`, of
     those and of graphs, may name the preprocessor_config.json of its pictures. `image_size` (height, width) asks for
     other pixels than the checkpoint's; `classifier` keeps the layer that makes logits, and `labels` is a file that
-    names them, one a line. `task` is the one whose adapter is merged into the weights, of a model that has such.
+    names them, one a line. `task` is the one whose adapter is merged into the weights, of a model that has such; `head`
+    "splade" makes a sparse encoder of a masked language model whose files do not say it.
 
     `max_tokens` is the longest text of a model of texts, where it is not to be what the files say.
 
@@ -50,6 +52,8 @@ def open_checkpoint(
         raise ConversionError(f"{source} has no tasks: only folders of models whose config.json lists some have them")
     if arch is not None:
         _only_for_graphs(source, tokenizer, tail)
+        if head is not None:
+            raise ConversionError(f"{source} is a file of weights of a model of images: it has no head {head}")
         weights = WeightsFile(pathlib.Path(source), given)
         files: Files = weights
         checkpoint = state_dict.read(weights, arch, classifier=classifier, image_size=image_size)
@@ -62,7 +66,7 @@ def open_checkpoint(
                 raise ConversionError(
                     f"{preprocessor}: a folder has its own preprocessor_config.json; leave this one out"
                 )
-        checkpoint = read(files, image_size, classifier, tail, task)
+        checkpoint = read(files, image_size, classifier, tail, task, head)
     if labels is not None and checkpoint.image is not None:
         image = dataclasses.replace(checkpoint.image, labels=_lines(pathlib.Path(labels)))
         checkpoint = dataclasses.replace(checkpoint, image=image)
@@ -75,14 +79,17 @@ def read(
     classifier: bool = False,
     tail: Tail = NO_TAIL,
     task: str | None = None,
+    head: str | None = None,
 ) -> Checkpoint:
     """The checkpoint in `files`; `tail`, its limit of tokens apart, is for graphs, `task` for others.
 
     Raises ConversionError.
     """
     if isinstance(files, OnnxFile):
+        if head is not None:
+            raise ConversionError(f"{files.label} is a graph, whose output is what it is: leave the head {head} out")
         return onnx_model.read(files, tail, image_size=image_size, classifier=classifier)
-    return huggingface.read(files, image_size, classifier, tail.max_tokens, task)
+    return huggingface.read(files, image_size, classifier, tail.max_tokens, task, head)
 
 
 def _only_for_graphs(source: str, tokenizer: PathLike | None, tail: Tail) -> None:

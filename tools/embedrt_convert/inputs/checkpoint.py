@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from embedrt._retrieval_config import MultiVectorConfig, SparseConfig
 from embedrt._text_config import Pad
 
 
@@ -59,14 +60,33 @@ class Classifier:
     typed: bool
 
 
-Head = Classifier
+@dataclass(frozen=True)
+class Splade:
+    """One weight for each token of the vocabulary: log(1 + relu) of the greatest logit of any row."""
+
+
+@dataclass(frozen=True)
+class MultiVector:
+    """One vector for each token: the modules are applied to rows."""
+
+
+@dataclass(frozen=True)
+class TokenHeads:
+    """Beside the vector of the modules, a weight and a vector for each token: BGE-M3's. Their names are its files'."""
+
+    weights: Dense
+    vectors: Dense
+
+
+Head = Classifier | Splade | MultiVector | TokenHeads
 
 
 @dataclass(frozen=True)
 class Text:
     """How text becomes token ids: `tokenizer` is a definition of the whitelisted schema, as JSON.
 
-    `pad` is set where the model is defined on a fixed number of ids, with the padding attended to.
+    `pad` is set where the model is defined on a fixed number of ids, with the padding attended to. `sparse` and
+    `multi_vector` say what becomes of weights and vectors of tokens, where the model has such.
     """
 
     tokenizer: str
@@ -75,6 +95,8 @@ class Text:
     default_prompt_name: str | None = None
     similarity: str = "cosine"
     pad: Pad | None = None
+    sparse: SparseConfig | None = None
+    multi_vector: MultiVectorConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,7 @@ class Checkpoint:
     `notes` are remarks for the user: what was assumed because the files do not say. `classifier` asks for the logits of
     a classifier on top, where there is one; `task` for the adapter of that task; `arch` is the "library:name" of
     weights whose files do not say it. `graph` is set instead of `tensors` where the network itself comes as a graph.
-    `head` is what a model of texts ends with that is no embedding model.
+    `head` makes something else of an encoder's rows than one vector for each text; None for an embedding model.
     """
 
     config: Mapping[str, Any]
@@ -146,4 +168,4 @@ class Checkpoint:
     @property
     def typed(self) -> bool:
         """Whether calls say the types of tokens."""
-        return self.head is not None and self.head.typed
+        return isinstance(self.head, Classifier) and self.head.typed

@@ -8,9 +8,8 @@ from typing import Any
 
 from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import classification, image_model, sentence_transformers, timm_folder
+from embedrt_convert.inputs import image_model, retrieval, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
-from embedrt_convert.inputs.sentence_transformers import Layout
 from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
@@ -25,12 +24,13 @@ def read(
     classifier: bool = False,
     max_tokens: int | None = None,
     task: str | None = None,
+    head: str | None = None,
 ) -> Checkpoint:
     """The checkpoint in `files`. Raises ConversionError when something is missing, malformed or not supported.
 
     For a model of images, `image_size` is (height, width) of other pixels than its processor makes, and `classifier`
     keeps the classifier that the checkpoint has. For one of texts, `max_tokens` is the longest, instead of what the
-    files say, and `task` the one whose adapter is wanted.
+    files say, `task` the one whose adapter is wanted, and `head` one of `retrieval.HEADS`, where they do not say it.
     """
     if files.has("config.json"):
         config = files.json("config.json")
@@ -39,29 +39,30 @@ def read(
             raise ConversionError(f"{files.label} is a model of images: it has no limit of tokens to choose")
         if images and task is not None:
             raise ConversionError(f"{files.label} is a model of images: it has no tasks")
+        if images and head is not None:
+            raise ConversionError(f"{files.label} is a model of images: it has no head {head}")
         if timm_folder.is_timm(config):
             return timm_folder.read(files, config, read_licence(files), image_size, classifier)
         if images:
             return _read_images(files, image_model.resolved(config), image_size, classifier)
     if image_size is not None or classifier:
         raise ConversionError(f"{files.label} is not a model of images: it has no image size and no classifier")
-    return _read_texts(files, max_tokens, task)
+    return _read_texts(files, max_tokens, task, head)
 
 
-def _read_texts(files: Files, max_tokens: int | None, task: str | None) -> Checkpoint:
-    head = classification.read(files) if classification.is_classifier(files) else None
-    layout = sentence_transformers.read_layout(files) if head is None else Layout("", ())
+def _read_texts(files: Files, max_tokens: int | None, task: str | None, head: str | None) -> Checkpoint:
+    layout = retrieval.read_layout(files, head)
     config = files.json(layout.encoder + "config.json")
     if layout.own_code is not None and not archs.tasks(config):
         raise ConversionError(
             f"modules.json in {files.label} has the module {layout.own_code}, code beside the weights: what it does is "
             "known only of models with adapters for tasks"
         )
-    prompts = sentence_transformers.read_prompts(files)
+    prompts = retrieval.read_prompts(files, layout.head)
     if task is not None:
         prompts |= _prompts_of_task(config, prompts["prompts"], task)
     text, notes = _text(files, layout.encoder, config, asked=max_tokens, **prompts)
-    return Checkpoint(
+    checkpoint = Checkpoint(
         config=config,
         tensors=read_weights(files, layout.encoder.rstrip("/")),
         text=text,
@@ -69,8 +70,9 @@ def _read_texts(files: Files, max_tokens: int | None, task: str | None) -> Check
         licence=read_licence(files),
         notes=(*layout.notes, *notes),
         task=task,
-        head=head,
+        head=layout.head,
     )
+    return retrieval.finished(files, layout.encoder, checkpoint)
 
 
 def _prompts_of_task(config: Mapping[str, Any], stated: Mapping[str, str], task: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from embedrt._text_config import SIMILARITIES
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs.checkpoint import Dense, Module, Normalize, Pooling
+from embedrt_convert.inputs.checkpoint import Dense, Head, Module, Normalize, Pooling
 from embedrt_convert.inputs.weights import read_weights
 from embedrt_convert.sources.files import Files
 
@@ -40,7 +41,7 @@ _ACTIVATIONS = {
 _OWN_CODE = "custom_st.Transformer"
 # sentence-transformers pools no prompts of these, whose files do not say so.
 _INSTRUCTORS = tuple(f"hf:hkunlp/instructor-{size}@" for size in ("base", "large", "xl"))
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+_SETTINGS = "config_sentence_transformers.json"
 _LIMITS = [
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -58,6 +59,40 @@ class Layout:
     modules: tuple[Module, ...]
     notes: tuple[str, ...] = ()
     own_code: str | None = None
+    head: Head | None = None
+
+
+@dataclass(frozen=True)
+class ModuleEntry:
+    """A module that modules.json lists: its class without the package, its folder, and whether it is code beside it."""
+
+    kind: str
+    path: str
+    own_code: str | None = None
+
+
+def read_modules(files: Files) -> list[ModuleEntry]:
+    """What modules.json lists. Raises ConversionError for classes of other packages."""
+    entries = files.json_value("modules.json")
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries) or not entries:
+        raise ConversionError(f"modules.json in {files.label} is not a list of modules")
+    return [_module(files, str(each.get("type")), str(each.get("path", ""))) for each in entries]
+
+
+def _module(files: Files, type_name: str, path: str) -> ModuleEntry:
+    if type_name == _OWN_CODE:
+        return ModuleEntry("Transformer", path, type_name)
+    package, _, kind = type_name.rpartition(".")
+    if package.partition(".")[0] not in ("sentence_transformers", "pylate"):
+        raise ConversionError(
+            f"modules.json in {files.label} has the module {type_name}; known: Transformer, {', '.join(_READERS)}"
+        )
+    return ModuleEntry(kind, path)
+
+
+def read_settings(files: Files) -> dict[str, Any]:
+    """config_sentence_transformers.json, empty where there is none."""
+    return files.json(_SETTINGS) if files.has(_SETTINGS) else {}
 
 
 def read_layout(files: Files) -> Layout:
@@ -68,12 +103,13 @@ def read_layout(files: Files) -> Layout:
     if not files.has("modules.json"):
         note = f"{files.label} has no modules.json: mean pooling without normalisation, as sentence-transformers has it"
         return Layout("", (Pooling("mean"),), (note,))
-    entries = files.json_value("modules.json")
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-        raise ConversionError(f"modules.json in {files.label} is not a list of modules")
-    kinds = [_module_class(files, str(each.get("type"))) for each in entries]
-    paths = [str(each.get("path", "")) for each in entries]
-    if not kinds or kinds[0] != "Transformer" or "Transformer" in kinds[1:]:
+    modules = read_modules(files)
+    kinds, paths = [each.kind for each in modules], [each.path for each in modules]
+    if unknown := [kind for kind in kinds if kind not in ("Transformer", *_READERS)]:
+        raise ConversionError(
+            f"modules.json in {files.label} has the module {unknown[0]}; known: Transformer, {', '.join(_READERS)}"
+        )
+    if kinds[0] != "Transformer" or "Transformer" in kinds[1:]:
         raise ConversionError(
             f"modules.json in {files.label} must start with its one Transformer; it has {', '.join(kinds)}"
         )
@@ -81,20 +117,9 @@ def read_layout(files: Files) -> Layout:
         raise ConversionError(
             f"modules.json in {files.label} must have one Pooling, after the Transformer; it has {', '.join(kinds)}"
         )
-    modules = tuple(_READERS[kind](files, path) for kind, path in zip(kinds[1:], paths[1:], strict=True))
-    own_code = _OWN_CODE if entries[0]["type"] == _OWN_CODE else None
-    return Layout(f"{paths[0]}/" if paths[0] else "", modules, own_code=own_code)
-
-
-def _module_class(files: Files, type_name: str) -> str:
-    if type_name == _OWN_CODE:
-        return "Transformer"
-    package, _, kind = type_name.rpartition(".")
-    if package.partition(".")[0] != "sentence_transformers" or kind not in ("Transformer", *_READERS):
-        raise ConversionError(
-            f"modules.json in {files.label} has the module {type_name}; known: Transformer, {', '.join(_READERS)}"
-        )
-    return kind
+    readers = [_READERS[kind] for kind in kinds[1:]]
+    followers = tuple(read(files, path) for read, path in zip(readers, paths[1:], strict=True))
+    return Layout(f"{paths[0]}/" if paths[0] else "", followers, own_code=modules[0].own_code)
 
 
 def _settings(files: Files, path: str) -> dict[str, Any]:
@@ -125,17 +150,18 @@ def _pooling(files: Files, path: str) -> Pooling:
     return Pooling(POOLINGS[modes[0]], include_prompt)
 
 
-def _check_names(files: Files, path: str, settings: Mapping[str, Any]) -> None:
+def _check_names(files: Files, path: str, settings: Mapping[str, Any], of: str = "sentence_embedding") -> None:
     for key in ("module_input_name", "module_output_name"):
-        if settings.get(key) not in (None, "sentence_embedding"):
+        if settings.get(key) not in (None, of):
             raise ConversionError(
-                f"{path}/config.json in {files.label} has {key} {settings[key]}; only sentence_embedding is supported"
+                f"{path}/config.json in {files.label} has {key} {settings[key]}; only {of} is supported"
             )
 
 
-def _dense(files: Files, path: str) -> Dense:
+def read_dense(files: Files, path: str, of: str = "sentence_embedding") -> Dense:
+    """The module Dense in that folder, `of` sentence vectors or token vectors. Raises ConversionError."""
     settings = files.json(f"{path}/config.json")
-    _check_names(files, path, settings)
+    _check_names(files, path, settings, of)
     activation = str(settings.get("activation_function", "torch.nn.modules.activation.Tanh"))
     package, _, kind = activation.rpartition(".")
     if package.partition(".")[0] != "torch" or kind not in _ACTIVATIONS:
@@ -158,7 +184,11 @@ def _normalize(files: Files, path: str) -> Normalize:
     return Normalize()
 
 
-_READERS: dict[str, Callable[[Files, str], Module]] = {"Pooling": _pooling, "Dense": _dense, "Normalize": _normalize}
+_READERS: dict[str, Callable[[Files, str], Module]] = {
+    "Pooling": _pooling,
+    "Dense": read_dense,
+    "Normalize": _normalize,
+}
 
 
 def read_limits(files: Files, encoder: str) -> tuple[int | None, bool]:
@@ -170,10 +200,12 @@ def read_limits(files: Files, encoder: str) -> tuple[int | None, bool]:
     return None, False
 
 
-def read_prompts(files: Files) -> dict[str, Any]:
-    """`prompts`, `default_prompt_name` and `similarity`, as the `text` section has them. Raises ConversionError."""
-    name = "config_sentence_transformers.json"
-    settings = files.json(name) if files.has(name) else {}
+def read_prompts(files: Files, similarity: str = "cosine", known: tuple[str, ...] = SIMILARITIES) -> dict[str, Any]:
+    """`prompts`, `default_prompt_name` and `similarity`, as the `text` section has them. Raises ConversionError.
+
+    `similarity` is what the kind of model has where nothing is stated.
+    """
+    name, settings = _SETTINGS, read_settings(files)
     stated = settings.get("prompts") or {}
     if not isinstance(stated, dict):
         raise ConversionError(f"{name} in {files.label} has prompts that are not an object")
@@ -183,9 +215,7 @@ def read_prompts(files: Files) -> dict[str, Any]:
         raise ConversionError(
             f"{name} in {files.label} has default_prompt_name {default}, which is not among its prompts"
         )
-    similarity = settings.get("similarity_fn_name") or "cosine"
-    if similarity not in _SIMILARITIES:
-        raise ConversionError(
-            f"{name} in {files.label} has similarity_fn_name {similarity}; known: {', '.join(_SIMILARITIES)}"
-        )
+    similarity = settings.get("similarity_fn_name") or similarity
+    if similarity not in known:
+        raise ConversionError(f"{name} in {files.label} has similarity_fn_name {similarity}; known: {', '.join(known)}")
     return {"prompts": prompts, "default_prompt_name": default, "similarity": similarity}

@@ -103,7 +103,8 @@ def _imported_text(
             raise ConversionError(f"the output {chosen} of the graph is pooled already: no pooling can follow it")
         program.outputs = {"sentence_embedding": full.output}
     elif modules:
-        lower_modules(program, full.output, modules, full.columns)
+        pooled = lower_modules(program, full.output, modules, full.columns)
+        program.outputs = {"token_embeddings": full.output, "sentence_embedding": pooled}
     else:
         raise ConversionError(f"the output {chosen} of the graph has a vector for each token, which must be pooled")
     flow = full.flow
