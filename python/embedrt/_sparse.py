@@ -83,7 +83,10 @@ class SparseRows:
         return result
 
     def decode(self, row: int, top_k: int | None = None) -> list[tuple[str, float]]:
-        """The tokens of a row with their weights, the greatest first; `top_k` at most. Raises InputError, EmbedrtError."""
+        """The tokens of a row with their weights, the greatest first, `top_k` at most.
+
+        Raises InputError, and EmbedrtError for rows that were pickled.
+        """
         if self._token is None:
             raise EmbedrtError("these rows were pickled: they know columns and not tokens")
         if top_k is not None and top_k < 1:
