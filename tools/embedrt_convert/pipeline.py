@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from embedrt import _core
 from embedrt._outputs import LOGITS, main_output
+from embedrt._retrieval_config import MultiVectorConfig
 from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
@@ -143,9 +144,19 @@ def convert_files(
 
 def _within(checkpoint: Checkpoint, program: Program) -> Checkpoint:
     """The checkpoint with texts no longer than the program takes: not every row of a position table may be one's."""
-    if checkpoint.text is None or checkpoint.text.max_tokens <= program.max_tokens:
+    if checkpoint.text is None:
         return checkpoint
-    return dataclasses.replace(checkpoint, text=dataclasses.replace(checkpoint.text, max_tokens=program.max_tokens))
+    text, most = checkpoint.text, program.max_tokens
+    if text.multi_vector is not None:
+        text = dataclasses.replace(text, multi_vector=_sides_within(text.multi_vector, most))
+    return dataclasses.replace(checkpoint, text=dataclasses.replace(text, max_tokens=min(text.max_tokens, most)))
+
+
+def _sides_within(config: MultiVectorConfig, most: int) -> MultiVectorConfig:
+    if config.expansion is not None and config.expansion.to > most:
+        raise ConversionError(f"queries are filled up to {config.expansion.to} tokens, the model takes {most}")
+    sides = [side._replace(max_tokens=min(side.max_tokens, most)) for side in (config.query, config.document)]
+    return config._replace(query=sides[0], document=sides[1])
 
 
 def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, say: Progress) -> Program:
@@ -217,8 +228,19 @@ def _text(text: Text, checkpoint: Checkpoint) -> dict[str, object]:
         "similarity": text.similarity,
         "include_prompt": all(pooling.include_prompt for pooling in poolings),
         **({"pad": text.pad._asdict()} if text.pad else {}),
-        **({"classifier": {"labels": head.labels, "activation": head.activation}} if head else {}),
+        **({"classifier": _classifier(head)} if isinstance(head, Classifier) else {}),
+        **({"sparse": text.sparse._asdict()} if text.sparse else {}),
+        **({"multi_vector": _multi_vector(text.multi_vector)} if text.multi_vector else {}),
     }
+
+
+def _multi_vector(config: MultiVectorConfig) -> dict[str, object]:
+    parts = {"query": config.query, "document": config.document, "expansion": config.expansion}
+    return {**{name: part._asdict() if part else None for name, part in parts.items()}, "first": config.first}
+
+
+def _classifier(head: Classifier) -> dict[str, object]:
+    return {"labels": head.labels, "activation": head.activation}
 
 
 def _about(files: Files, checkpoint: Checkpoint, quant: str, name: str) -> dict[str, object]:
