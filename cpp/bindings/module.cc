@@ -118,12 +118,14 @@ class PyModel {
   std::vector<py::array_t<float>> run_outputs(const Array<int32_t>& ids, const Array<int64_t>& offsets,
                                               const std::vector<std::string>& outputs,
                                               const std::optional<Array<int32_t>>& types,
+                                              const std::optional<Array<int64_t>>& attended,
                                               const std::optional<Array<int64_t>>& spans,
                                               const std::optional<std::string>& pooling) const {
-    if (ids.ndim() != 1 || offsets.ndim() != 1 || (types && types->ndim() != 1))
-      throw InputError("ids, offsets and types must have one dimension");
+    if (ids.ndim() != 1 || offsets.ndim() != 1 || (types && types->ndim() != 1) || (attended && attended->ndim() != 1))
+      throw InputError("ids, offsets, types and attended must have one dimension");
     TextCall call{.ids = as_span(ids), .offsets = as_span(offsets)};
     if (types) call.types = as_span(*types);
+    if (attended) call.attended = as_span(*attended);
     if (spans) {
       if (spans->ndim() != 2 || spans->shape(1) != 2) throw InputError("spans must be [m, 2]");
       call.spans = {reinterpret_cast<const std::array<int64_t, 2>*>(spans->data()),
@@ -143,9 +145,9 @@ class PyModel {
   }
 
   py::array_t<float> run(const Array<int32_t>& ids, const Array<int64_t>& offsets, const std::string& output,
-                         const std::optional<Array<int32_t>>& types, const std::optional<Array<int64_t>>& spans,
-                         const std::optional<std::string>& pooling) const {
-    return run_outputs(ids, offsets, {output}, types, spans, pooling).front();
+                         const std::optional<Array<int32_t>>& types, const std::optional<Array<int64_t>>& attended,
+                         const std::optional<Array<int64_t>>& spans, const std::optional<std::string>& pooling) const {
+    return run_outputs(ids, offsets, {output}, types, attended, spans, pooling).front();
   }
 
   py::array_t<float> run_images(const Array<uint8_t>& pixels, const std::string& output) const {
@@ -244,9 +246,11 @@ PYBIND11_MODULE(_core, module) {
       .def("section", &PyModel::section, py::arg("name"))
       .def("outputs", &PyModel::outputs)
       .def("run", &PyModel::run, py::arg("ids"), py::arg("offsets"), py::arg("output"), py::kw_only(),
-           py::arg("types") = py::none(), py::arg("spans") = py::none(), py::arg("pooling") = py::none())
+           py::arg("types") = py::none(), py::arg("attended") = py::none(), py::arg("spans") = py::none(),
+           py::arg("pooling") = py::none())
       .def("run_outputs", &PyModel::run_outputs, py::arg("ids"), py::arg("offsets"), py::arg("outputs"), py::kw_only(),
-           py::arg("types") = py::none(), py::arg("spans") = py::none(), py::arg("pooling") = py::none())
+           py::arg("types") = py::none(), py::arg("attended") = py::none(), py::arg("spans") = py::none(),
+           py::arg("pooling") = py::none())
       .def(
           "unit_length",
           [](const PyModel& self, const std::string& output) { return self.model().unit_length(output); },

@@ -63,7 +63,7 @@ void weigh_values(const float* p, float sum, const float* values, size_t stride,
 template <class V>
 void attention_f32(const AttentionArgs& args) noexcept {
   using F = typename V::F;
-  const AttentionF32Layout at(args.tokens, args.head_dim);
+  const AttentionF32Layout at(args.keys(), args.head_dim);
   float* keys = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.keys);
   float* scores = reinterpret_cast<float*>(static_cast<char*>(args.scratch) + at.scores);
   const size_t group = args.heads / args.kv_heads, width = args.kv_heads * args.head_dim;
@@ -73,7 +73,7 @@ void attention_f32(const AttentionArgs& args) noexcept {
     const float* v = k + width;
     for (size_t j = 0; j < at.key_stride; ++j)
       for (size_t c = 0; c < args.head_dim; ++c)
-        keys[c * at.key_stride + j] = j < args.tokens ? k[j * args.qkv_stride + c] : 0.0f;
+        keys[c * at.key_stride + j] = j < args.keys() ? k[j * args.qkv_stride + c] : 0.0f;
     for (size_t head = kv * group; head < (kv + 1) * group; ++head) {
       const float* q = args.qkv + head * args.head_dim;
       const float* bias = args.bias ? args.bias + head * args.bias_stride : nullptr;

@@ -90,8 +90,8 @@ struct AttentionI8 {
 
   explicit AttentionI8(const AttentionArgs& a)
       : args(a),
-        rows(query_rows<Isa>(a.tokens, a.window)),
-        at(a.tokens, a.head_dim, a.window, rows),
+        rows(query_rows<Isa>(a.keys(), a.window)),
+        at(a.keys(), a.head_dim, a.window, rows),
         base(static_cast<char*>(a.scratch)) {}
 
   template <class T>
@@ -130,14 +130,14 @@ struct AttentionI8 {
   // 128 adds to a score, 128 · Σ k8, found by the same dot.
   void pack_keys(const float* k) const {
     float* mean = piece<float>(at.mean);
-    const float tokens = static_cast<float>(args.tokens);
+    const float keys = static_cast<float>(args.keys());
     for (size_t c = 0; c < args.head_dim; c += 16) {
       F sum = V::set1(0.0f);
-      for (size_t j = 0; j < args.tokens; ++j) sum = V::add(sum, V::load(k + j * args.qkv_stride + c));
-      V::store(mean + c, V::div(sum, V::set1(tokens)));
+      for (size_t j = 0; j < args.keys(); ++j) sum = V::add(sum, V::load(k + j * args.qkv_stride + c));
+      V::store(mean + c, V::div(sum, V::set1(keys)));
     }
-    for (size_t j = 0; j < args.tokens; j += 16) {
-      const size_t count = args.tokens - j < 16 ? args.tokens - j : 16;
+    for (size_t j = 0; j < args.keys(); j += 16) {
+      const size_t count = args.keys() - j < 16 ? args.keys() - j : 16;
       const auto value = [&](size_t row, size_t c) {
         return V::sub(V::load(k + (j + row) * args.qkv_stride + c), V::load(mean + c));
       };
@@ -159,7 +159,7 @@ struct AttentionI8 {
     Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.key_panels,
              piece<int32_t>(at.shift), at.key_panels * 16);
     const F base2 = V::set1(args.scale * kLog2E), none = V::set1(0.0f);
-    for (size_t j = 0; j < args.tokens; j += 16) {
+    for (size_t j = 0; j < args.keys(); j += 16) {
       const F factor = V::mul(V::load(piece<float>(at.key_scale) + j), base2);
       V::store(piece<float>(at.key_scale) + j, factor);
       V::store(piece<float>(at.offset) + j, V::sub(none, V::mul(V::to_float(V::load_int(shift + j)), factor)));
@@ -172,16 +172,16 @@ struct AttentionI8 {
     const auto low_byte = V::set1_int(255);
     for (size_t c = 0; c < args.head_dim; c += 16) {
       auto most = V::set1_int(0);
-      for (size_t j = 0; j < args.tokens; ++j)
+      for (size_t j = 0; j < args.keys(); ++j)
         most = V::max_int(magnitude_bits(V::load(v + j * args.qkv_stride + c)), most);
       alignas(64) float inverses[16];
       symmetric(most, scales + c, inverses);
       // Columns past the last are another head's, or nobody's; they are packed as they come and never read.
       const F inverse = V::load(inverses);
       int8_t* panel = piece<int8_t>(at.values) + c / 16 * at.value_stride;
-      for (size_t j = 0; j < args.tokens; j += 4) {
+      for (size_t j = 0; j < args.keys(); j += 4) {
         const auto row = [&](size_t i) {
-          return j + i < args.tokens
+          return j + i < args.keys()
                      ? V::and_int(V::round(V::mul(V::load(v + (j + i) * args.qkv_stride + c), inverse)), low_byte)
                      : V::set1_int(0);
         };
@@ -354,7 +354,7 @@ struct AttentionI8 {
   float score_limit() const {
     const float* scale = piece<float>(at.key_scale);
     F most = V::set1(0.0f), bad = most;
-    for (size_t j = 0; j < args.tokens; j += 16) {
+    for (size_t j = 0; j < args.keys(); j += 16) {
       most = V::max(V::abs(V::load(scale + j)), most);
       bad = V::add(bad, V::sub(V::load(scale + j), V::load(scale + j)));
     }

@@ -13,7 +13,7 @@ struct Keys {
 // The keys that any of `count` queries from `query` on sees.
 inline Keys keys_seen(const AttentionArgs& args, size_t query, size_t count) {
   const size_t end = query + count;
-  Keys keys{0, args.causal ? end : args.tokens};
+  Keys keys{0, args.causal && end < args.keys() ? end : args.keys()};
   if (args.window > 0) {
     if (query > args.window) keys.first = query - args.window;
     if (end + args.window < keys.last) keys.last = end + args.window;

@@ -134,6 +134,7 @@ struct AttentionArgs {
   size_t tokens;
   size_t heads, kv_heads, head_dim;
   float scale;
+  size_t unseen = 0;    // so many keys at the end no row sees: they might as well not be there
   bool causal = false;  // row i sees the keys 0 … i only
   size_t window = 0;    // row i sees the keys i − window … i + window only; 0: all
   const float* bias = nullptr;
@@ -141,6 +142,8 @@ struct AttentionArgs {
   float* out;
   size_t out_stride;
   void* scratch;  // attention_*_scratch(tokens, head_dim, window) bytes, aligned to 64
+
+  size_t keys() const { return tokens - unseen; }
 };
 
 struct PoolArgs {

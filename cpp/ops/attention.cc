@@ -1,4 +1,6 @@
 // attention: softmax(q · kᵀ · scale + bias) · v over the rows of each segment, for each head.
+#include "ops/attention.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,6 +10,9 @@
 #include "ops/tiles.h"
 
 namespace embedrt {
+
+extern const Op attention_op;
+
 namespace {
 
 enum : size_t { kHeads, kScale, kPrecision, kMask, kWindow, kKvHeads };
@@ -142,6 +147,7 @@ void run_heads(const RunContext& context, const Instruction& instruction, Items 
         .kv_heads = heads.kv_count,
         .head_dim = heads_of(instruction).columns,
         .scale = instruction.f32(kScale),
+        .unseen = context.attended ? tokens - static_cast<size_t>(context.attended[item]) : 0,
         .causal = instruction.words[kMask] == kCausal,
         .window = instruction.words[kWindow] < tokens ? instruction.words[kWindow] : 0,
         .bias = bias,
@@ -194,6 +200,10 @@ void run(const RunContext& context, const Instruction& instruction) {
 }
 
 }  // namespace
+
+uint32_t attention_window(const Instruction& instruction) {
+  return instruction.op == &attention_op && !instruction.type.image ? instruction.words[kWindow] : 0;
+}
 
 extern const Op attention_op = {
     .id = 5,

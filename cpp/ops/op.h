@@ -88,7 +88,8 @@ struct ProgramLimits {
   uint32_t vocabulary = 0;
   uint32_t max_tokens = 0;
   uint32_t image_height = 0, image_width = 0;
-  uint32_t types = 0;  // token types run from 0 to types − 1; 0 where no table has a row for each
+  uint32_t window = 0;  // the least of attention over texts; 0 where all of them see all rows
+  uint32_t types = 0;   // token types run from 0 to types − 1; 0 where no table has a row for each
 };
 
 struct Op {

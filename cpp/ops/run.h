@@ -34,6 +34,7 @@ struct RunContext {
   const uint32_t* ids = nullptr;        // of these rows
   const uint32_t* positions = nullptr;  // of these rows within their segments
   const uint32_t* types = nullptr;      // of these rows; null: all 0
+  const int64_t* attended = nullptr;    // of the block's texts: the tokens at their start that rows see; null: all
   std::span<const size_t>
       starts;  // items of the block in the first input: item i has rows starts[i] … starts[i + 1] − 1
   std::span<const RowRange> pooled = {};  // of texts: what each row of a value of kind segments is made of

@@ -201,6 +201,7 @@ void Frame::run_step(const Step& step, const Block& block, const Slice& slice) {
                        .ids = tokens ? block.ids.data() + slice.first : nullptr,
                        .positions = tokens ? positions_.data() + slice.first : nullptr,
                        .types = tokens && block.types ? block.types + slice.first : nullptr,
+                       .attended = block.attended,
                        .starts = instruction.type.image ? image_starts : block.starts,
                        .pooled = block.pooled,
                        .pooling = block.pooling,

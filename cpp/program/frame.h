@@ -19,6 +19,7 @@ struct Block {
   std::span<const size_t> starts = {};    // of texts: items + 1 of them, from 0
   size_t longest = 1;                     // tokens of the longest text
   const uint32_t* types = nullptr;        // of texts, one for each token; null: all 0
+  const int64_t* attended = nullptr;      // of texts: the tokens at their start that rows see; null: all
   std::span<const RowRange> pooled = {};  // of texts: the rows that each row of kind segments is made of
   std::optional<PoolKind> pooling = {};
   const uint8_t* pixels = nullptr;  // of images

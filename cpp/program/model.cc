@@ -153,6 +153,21 @@ void check_spans(std::span<const std::array<int64_t, 2>> spans, std::span<const 
   }
 }
 
+// Each text has tokens that its rows see, none out of the `window` of all of them; 0: there is none.
+void check_attended(std::span<const int64_t> attended, std::span<const int64_t> offsets, uint32_t window) {
+  if (attended.size() + 1 != offsets.size())
+    throw InputError(std::to_string(attended.size()) + " numbers of attended tokens for " +
+                     std::to_string(offsets.size() - 1) + " texts");
+  for (size_t text = 0; text < attended.size(); ++text) {
+    const int64_t tokens = offsets[text + 1] - offsets[text], seen = attended[text];
+    if (seen < std::min<int64_t>(1, tokens) || seen > tokens)
+      throw InputError(text_name(text) + ": " + std::to_string(seen) + " attended tokens of " + std::to_string(tokens));
+    if (window > 0 && tokens - seen > window)
+      throw InputError(text_name(text) + ": its last token sees none of the " + std::to_string(seen) +
+                       " attended tokens: the model's attention sees " + std::to_string(window) + " on each side");
+  }
+}
+
 }  // namespace
 
 // A frame for as long as one thread needs it.
@@ -243,6 +258,7 @@ void Model::check(const TextCall& call) const {
     check_below(*call.types, program_.limits.types, "token type", "table");
   }
   if (call.spans) check_spans(*call.spans, offsets);
+  if (call.attended) check_attended(*call.attended, offsets, program_.limits.window);
 }
 
 const Plan& Model::plan_of(const std::vector<BlockTarget>& targets) const {
@@ -338,6 +354,7 @@ bool Model::run(const TextCall& call, const std::vector<Target>& targets, Functi
                .starts = starts,
                .longest = longest,
                .types = call.types ? words(*call.types, begin) : nullptr,
+               .attended = call.attended ? call.attended->data() + first : nullptr,
                .pooled = pooled,
                .pooling = call.pooling},
               first, blocks.shared ? threads_ : 1, here);

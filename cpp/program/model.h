@@ -26,6 +26,8 @@ struct TextCall {
   std::span<const int32_t> ids;
   std::span<const int64_t> offsets;
   std::optional<std::span<const int32_t>> types = {};  // of the tokens; all 0 where there are none
+  // How many tokens of each text, from its start, attention sees; all where there are none.
+  std::optional<std::span<const int64_t>> attended = {};
   // Rows of ids, first … last − 1 of each. Values of kind segments then have a row for each of these, and not for each
   // text.
   std::optional<std::span<const std::array<int64_t, 2>>> spans = {};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ops/attention.h"
 #include "ops/lookup.h"
 #include "program/format.h"
 #include "program/limits.h"
@@ -206,6 +207,15 @@ uint32_t count_types(const Program& program) {
   return least;
 }
 
+uint32_t least_window(const Program& program) {
+  uint32_t least = 0;
+  for (const Instruction& instruction : program.instructions) {
+    const uint32_t window = attention_window(instruction);
+    if (window > 0) least = least == 0 ? window : std::min(least, window);
+  }
+  return least;
+}
+
 void verify_costs(const Program& program) {
   const std::vector<Use> used = uses(program);
   for (size_t i = 0; i < program.instructions.size(); ++i) {
@@ -292,6 +302,7 @@ Program load_program(std::span<const std::byte> section, std::span<const std::by
         located("instruction", i, record.op->name, [&] { return verify_instruction(record, program); }));
   }
   program.limits.types = count_types(program);
+  program.limits.window = least_window(program);
   for (size_t i = 0; i < records.outputs.size(); ++i) {
     located("output", i, records.outputs[i].name, [&] { verify_output(records.outputs[i], program); });
     program.outputs.push_back(std::move(records.outputs[i]));

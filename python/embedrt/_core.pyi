@@ -76,6 +76,7 @@ class Model:
         output: str,
         *,
         types: npt.NDArray[np.int32] | None = None,
+        attended: npt.NDArray[np.int64] | None = None,
         spans: npt.NDArray[np.int64] | None = None,
         pooling: str | None = None,
     ) -> npt.NDArray[np.float32]:
@@ -86,6 +87,7 @@ class Model:
 
         types int32 [n], each below types_count: the tokens' types, all 0 when None; a program without a table of types
         takes None only.
+        attended int64 [m]: how many tokens of each item, from its start, attention sees, at least 1; all when None.
         spans int64 [s, 2]: rows spans[j, 0] to spans[j, 1] of ids, half open and not empty, each inside one item, and
         those of an item after those of the items before it. They are pooled instead of the items, and an output of
         segments is float32 [s, columns].
@@ -101,6 +103,7 @@ class Model:
         outputs: list[str],
         *,
         types: npt.NDArray[np.int32] | None = None,
+        attended: npt.NDArray[np.int64] | None = None,
         spans: npt.NDArray[np.int64] | None = None,
         pooling: str | None = None,
     ) -> list[npt.NDArray[np.float32]]:
