@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedrt._retrieval_config import Expansion
-    from embedrt._tokenize import TokenBatch
+    from embedrt._tokenize import PairBatch, TokenBatch
 
     Vectors = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ class RetrievalEncoding(Encoding):
         return self._core.run_outputs(tokens.ids, tokens.offsets, self._outputs, attended=tokens.attended)
 
 
-def _filled(batch: TokenBatch, expansion: Expansion | None) -> Tokens:
+def _filled(batch: TokenBatch | PairBatch, expansion: Expansion | None) -> Tokens:
     if expansion is None:
         return Tokens(batch.ids, batch.offsets)
     lengths = np.diff(batch.offsets)

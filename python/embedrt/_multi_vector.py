@@ -29,9 +29,9 @@ def maxsim(query: ArrayLike, documents: ArrayLike | Sequence[ArrayLike]) -> Any:
 def _score(query: NDArray[np.float32], document: NDArray[np.float32], name: str) -> np.float32:
     if query.shape[1] != document.shape[1]:
         raise InputError(f"query has {query.shape[1]} columns and {name} has {document.shape[1]}")
-    if len(document) == 0:
-        return np.float32(0)
-    return np.float32((query @ document.T).max(axis=1).sum())
+    best = (query @ document.T).max(axis=1) if len(document) else np.zeros(1, np.float32)
+    score: np.float32 = best.sum()
+    return score
 
 
 def _matrix(values: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MAX_BYTES = 64 << 20
-MAX_ADDED_TOKENS = 4096
+MAX_ADDED_TOKENS = 16_384  # Gemma has some six thousand
 MAX_ADDED_LENGTH = 256
 _WHERE = "tokenizer section"
 _NO_MODEL = {"type": "WordLevel", "vocab": {"": 0}, "unk_token": ""}

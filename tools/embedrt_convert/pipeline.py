@@ -20,7 +20,7 @@ from embedrt_convert import calibrate, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import open_checkpoint
-from embedrt_convert.inputs.checkpoint import Checkpoint, Pooling, Text
+from embedrt_convert.inputs.checkpoint import Checkpoint, Classifier, Pooling, Text
 from embedrt_convert.lowering import lower
 from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures

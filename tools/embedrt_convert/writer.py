@@ -8,7 +8,7 @@ import os
 import pathlib
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from embedrt import _core
 from embedrt_convert.builder import Program, Tensor
-from embedrt_convert.optable import op_table
+from embedrt_convert.optable import Attribute, op_table
 from embedrt_convert.pack import layout_id, pack
 
 MAGIC = b"EMBEDRT\0"
@@ -129,6 +129,19 @@ def _bulk(tensors: list[Tensor]) -> tuple[list[tuple[int, int]], bytes]:
     return places, b"".join(pieces)
 
 
+def _listed(program: Program, op: str) -> Sequence[Attribute]:
+    """The op's attributes up to the last that is not its default anywhere: older runtimes need not know later ones."""
+    attributes = op_table()[op].attributes
+    used = [
+        index
+        for instruction in program.instructions
+        if instruction.op == op
+        for index, attribute in enumerate(attributes)
+        if attribute.word(instruction.attributes[attribute.name]) != attribute.word(attribute.default)
+    ]
+    return attributes[: max(used, default=-1) + 1]
+
+
 def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, int]]) -> bytes:
     table = op_table()
     ops = sorted({instruction.op for instruction in program.instructions}, key=lambda name: table[name].id)
@@ -144,10 +157,10 @@ def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, in
             *program.image_size,
         )
     ]
+    listed = {name: _listed(program, name) for name in ops}
     for name in ops:
-        spec = table[name]
-        out.append(struct.pack("<HB", spec.id, len(spec.attributes)) + _str8(name))
-        out += [_str8(attribute.name) for attribute in spec.attributes]
+        out.append(struct.pack("<HB", table[name].id, len(listed[name])) + _str8(name))
+        out += [_str8(attribute.name) for attribute in listed[name]]
     for tensor, (offset, size) in zip(tensors, places, strict=True):
         rows, columns = np.atleast_2d(tensor.data).shape
         out.append(struct.pack("<BIIQQ", layout_id(tensor.layout), rows, columns, offset, size) + _str8(tensor.name))
@@ -158,7 +171,7 @@ def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, in
         out.append(struct.pack("<HBB", spec.id, len(instruction.inputs), len(roles)))
         out.append(struct.pack(f"<{len(instruction.inputs)}H", *instruction.inputs))
         out += [struct.pack("<H", _NO_TENSOR if role is None else numbers[id(role)]) for role in roles]
-        words = [attribute.word(instruction.attributes[attribute.name]) for attribute in spec.attributes]
+        words = [attribute.word(instruction.attributes[attribute.name]) for attribute in listed[instruction.op]]
         out.append(struct.pack(f"<{len(words)}I", *words))
     for name, value in program.outputs.items():
         out.append(_str8(name) + struct.pack("<H", value))

@@ -1,4 +1,4 @@
-"""What follows an encoder: pooling, dense layers, normalisation, classifiers, heads that give a text more than a vector."""
+"""What follows an encoder: pooling and what comes behind it, a classifier, a vector or a weight for each token."""
 
 from __future__ import annotations
 
