@@ -13,7 +13,7 @@ from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import huggingface, image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Graph, Image, Module, Normalize, Pooling, Text
 from embedrt_convert.inputs.image_processor import read_image
-from embedrt_convert.inputs.tokenizer import read_tokenizer
+from embedrt_convert.inputs.tokenizer import TOKENIZER_FILES, read_tokenizer
 from embedrt_convert.sources import OnnxFile
 from embedrt_convert.sources.weights_file import PREPROCESSOR
 
@@ -102,7 +102,7 @@ def _texts(
         )
     vocabulary = config.get("vocab_size")
     vocabulary = vocabulary if isinstance(vocabulary, int) else None
-    if not any(files.has(prefix + name) for name in ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")):
+    if not any(files.has(prefix + name) for name in TOKENIZER_FILES):
         raise ConversionError(
             f"{files.label} takes texts, and there is no {prefix}tokenizer.json beside it: --tokenizer names the "
             "folder that has one"

@@ -25,6 +25,8 @@ _BERT_NORMALIZER = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# A folder with one of these has a tokenizer.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *sentencepiece_tokenizer.FILES)
 # The tokenizer class of a folder that does not name it, by its config.json's model_type.
 _CLASSES = {
     **dict.fromkeys(("bert", "electra", "nomic_bert", "megatron-bert"), "BertTokenizer"),

@@ -10,7 +10,11 @@ from embedrt_convert.sources.files import Files
 from embedrt_convert.sources.weights_file import PREPROCESSOR
 
 # What a tokenizer's folder is asked for: its other files may be another model's.
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt"),
+    *("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model"),
+)
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
