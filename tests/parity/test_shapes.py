@@ -38,6 +38,12 @@ def test_a_shape_has_the_text_side_of_the_other_checkpoint(text: Path, tmp_path:
     assert convert(made, tmp_path / "made.embedrt", quant="int8").path.is_file()
 
 
+def test_another_family(text: Path, tmp_path: Path) -> None:
+    shapes.write({**TINY, "model_type": "modernbert", "vocab_size": 400, "pad_token_id": 0}, text, tmp_path / "made")
+    made = embedrt.load(convert(tmp_path / "made", tmp_path / "made.embedrt", quant="int8").path)
+    assert made.dim == 64
+
+
 def test_a_text_may_have_as_many_tokens_as_there_are_positions(text: Path, tmp_path: Path) -> None:
     (text / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": false}', "utf-8")
     (text / "tokenizer_config.json").write_text('{"model_max_length": 16}', "utf-8")

