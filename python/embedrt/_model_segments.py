@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from embedrt._arguments import check_output, listed
 from embedrt._chunkers import CHUNKERS, POOLINGS, FixedTokens
 from embedrt._encode import Encoding, progress_bar
-from embedrt._errors import InputError, TruncationWarning
+from embedrt._errors import EmbedrtError, InputError, TruncationWarning
 from embedrt._model_texts import TextMethods, warn_truncated
 from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._results import Segments, TokenEmbeddings
@@ -82,6 +82,8 @@ class SegmentMethods(TextMethods):
         core, tokenizer = self._open(), self._need_tokenizer()
         from embedrt._encode_segments import SegmentEncoding
 
+        if SENTENCE not in core.outputs():
+            raise EmbedrtError("this model pools no vectors of texts, and so none of segments; see encode_tokens")
         one = isinstance(texts, str)
         several = [texts] if isinstance(texts, str) else listed(texts)
         check_texts(several)

@@ -154,7 +154,7 @@ class TextMethods(LoadedModel):
         check_output(core, output_value, (SENTENCE, TOKENS))
         check_ignored(batch_size, convert_to_numpy if output_value == SENTENCE else None)
         limits = self._limits(on_long, max_tokens)
-        form = self._form(SENTENCE, truncate_dim, normalize_embeddings, precision, ranges)
+        form = self._form(output_value, truncate_dim, normalize_embeddings, precision, ranges)
         if output_value == TOKENS and (precision != "float32" or on_long == "window"):
             raise InputError('precision and on_long="window" are for sentence_embedding, not for token_embeddings')
         bar = progress_bar(len(texts)) if show_progress_bar else None

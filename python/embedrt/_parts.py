@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from embedrt._outputs import SENTENCE
 from embedrt._similarity import normalized
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # Tokens that run together for each thread; one input may have more.
 _RUN_TOKENS = 1 << 13
-_SENTENCE = "sentence_embedding"
 
 
 class Part(NamedTuple):
@@ -55,7 +55,7 @@ class Parts:
         self._out = out
         self._form = form
         self._pooling = pooling
-        self._unit = core.unit_length(_SENTENCE)
+        self._unit = core.unit_length(SENTENCE)
         # Of each row that lacks parts: the sum so far, its tokens, and how many parts it has.
         self._open: dict[int, tuple[NDArray[np.float64], int, int]] = {}
 
@@ -68,7 +68,7 @@ class Parts:
         offsets = np.cumsum([0, *(len(item.ids) for item in items)], dtype=np.int64)
         parts = [part for item in items for part in item.parts]
         if parts[0].span is None:
-            rows = self._core.run(ids, offsets, _SENTENCE)
+            rows = self._core.run(ids, offsets, SENTENCE)
         else:
             spans = np.array(
                 [
@@ -79,7 +79,7 @@ class Parts:
                 ],
                 np.int64,
             )
-            rows = self._core.run(ids, offsets, _SENTENCE, spans=spans, pooling=self._pooling)
+            rows = self._core.run(ids, offsets, SENTENCE, spans=spans, pooling=self._pooling)
         whole = [index for index, part in enumerate(parts) if part.parts == 1]
         self._out[[parts[index].row for index in whole]] = self._form.of(rows[whole])
         for part, row in zip(parts, rows, strict=True):

@@ -17,6 +17,8 @@ from tiny_model import DIM, MAX_TOKENS, places, table, write_model
 import embedrt
 from embedrt import FixedTokens, InputError, TruncationWarning
 from embedrt._segments import in_windows, token_ranges, visible_places
+from embedrt_convert import writer
+from embedrt_convert.builder import IDS, Program
 
 LIMIT = 16
 TEXT = "hello world the password. unable the hello, world! the password resets. hello café 中文 world x"
@@ -258,6 +260,25 @@ def test_tokens_of_spans() -> None:
     want = [(1, 2), (1, 2), (2, 2), (2, 3), (3, 5), (1, 5), (5, 6), (1, 6)]
     assert token_ranges(own, np.array(spans)).tolist() == [list(pair) for pair in want]
     assert token_ranges(own[:0], np.array(spans)).tolist() == [[0, 0]] * len(spans)
+
+
+def test_a_model_of_tokens_only(tmp_path: pathlib.Path) -> None:
+    definition = tiny_tokenizers.word_piece()
+    vocabulary = tiny_tokenizers.vocabulary(definition)
+    program = Program(vocabulary, MAX_TOKENS)
+    rows = program.op("lookup", IDS, name="words", table=table(vocabulary), index="token")
+    program.outputs |= {"token_embeddings": rows, "multi_vector_embedding": rows}
+    sections = [
+        *writer.program_sections(program),
+        writer.section(writer.TOKENIZER, tiny_tokenizers.as_bytes(definition)),
+    ]
+    writer.write(tmp_path / "a.embedrt", sections)
+    model = embedrt.load(tmp_path / "a.embedrt")
+    np.testing.assert_array_equal(
+        model.encode_tokens("hello world").embeddings, model.encode("hello world", output_value="token_embeddings")
+    )
+    with pytest.raises(embedrt.EmbedrtError, match="pools no vectors of texts"):
+        model.encode_segments("hello", "sentence")
 
 
 @pytest.mark.parametrize(
