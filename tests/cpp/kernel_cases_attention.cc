@@ -66,11 +66,13 @@ struct Sight {
   bool causal = false;
   size_t window = 0;
   enum class Bias { none, plain, special } bias = Bias::none;
+  size_t unseen = 0;
 };
 
 std::string words(const Sight& sight) {
   return std::string(sight.causal ? ", causal" : "") +
          (sight.window > 0 ? ", window " + std::to_string(sight.window) : "") +
+         (sight.unseen > 0 ? ", " + std::to_string(sight.unseen) + " unseen" : "") +
          (sight.bias == Sight::Bias::none    ? ""
           : sight.bias == Sight::Bias::plain ? ", bias"
                                              : ", special bias");
@@ -96,6 +98,7 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene, Sight sight = 
                 .kv_heads = shape.kv_heads,
                 .head_dim = shape.head_dim,
                 .scale = 0.375f,
+                .unseen = sight.unseen,
                 .causal = sight.causal,
                 .window = sight.window,
                 .bias = sight.bias == Sight::Bias::none ? nullptr : bias.row(0) + longest - 1,
@@ -187,6 +190,15 @@ std::vector<KernelCase> attention_cases(Amount amount) {
         for (size_t scene = 1; scene < std::size(kScenes) && t <= 65; ++scene)
           cases.push_back(attention_case(integer, {t, 1, 10}, static_cast<Scene>(scene), sight));
       }
+    for (const size_t t : tokens)
+      for (const size_t seen : std::initializer_list<size_t>{1, t / 2, t - 1})
+        if (seen >= 1 && seen < t)
+          for (const bool causal : {false, true}) {
+            const size_t unseen = t - seen;
+            cases.push_back(attention_case(integer, {t, 2, 12}, Scene::plain, {.causal = causal, .unseen = unseen}));
+            cases.push_back(attention_case(integer, {t, 2, 16, 1}, Scene::plain,
+                                           {causal, unseen + 2, Sight::Bias::plain, unseen}));
+          }
     cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
     if (full)
       for (size_t scene = 0; scene < kPlainScenes; ++scene)

@@ -29,14 +29,17 @@ def run(
     output: str = "sentence_embedding",
     *,
     types: NDArray[np.int32] | None = None,
+    attended: NDArray[np.int64] | None = None,
     spans: NDArray[np.int64] | None = None,
     pooling: str | None = None,
 ) -> Values:
     """An output of the program for token ids [n] in segments offsets [m + 1]: float64 [n, columns] or [m, columns].
 
-    types [n], spans [s, 2] (then [s, columns] for an output of segments) and pooling are those of `_core.Model.run`.
+    types [n], attended [m], spans [s, 2] (then [s, columns] for an output of segments) and pooling are those of
+    `_core.Model.run`.
     """
-    return run_all(program, ids, offsets, types=types, spans=spans, pooling=pooling)[program.outputs[output]]
+    values = run_all(program, ids, offsets, types=types, attended=attended, spans=spans, pooling=pooling)
+    return values[program.outputs[output]]
 
 
 def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image_embedding") -> Values:
@@ -50,11 +53,12 @@ def run_all(
     offsets: NDArray[np.int64],
     *,
     types: NDArray[np.int32] | None = None,
+    attended: NDArray[np.int64] | None = None,
     spans: NDArray[np.int64] | None = None,
     pooling: str | None = None,
 ) -> list[Values]:
     """Every value that texts define, in order; value 0 is the ids, as a column. Those of images are empty."""
-    segments = Segments(np.asarray(offsets, np.int64), types=types, spans=spans, pooling=pooling)
+    segments = Segments(np.asarray(offsets, np.int64), types=types, attended=attended, spans=spans, pooling=pooling)
     return _run(program, np.asarray(ids, np.float64)[:, None], segments, "lookup")[0]
 
 
@@ -164,10 +168,12 @@ def attention(inputs: Inputs, tensors: Tensors, attributes: Attributes, segments
     q, k, v = (part.transpose(1, 0, 2) for part in _heads(inputs[0], attributes))
     k, v = (part.repeat(len(q) // len(k), axis=0) for part in (k, v))
     out = np.empty(q.shape)
-    for segment in segments.slices():
-        if segment.stop > segment.start:
-            bias = _position_bias(segment.stop - segment.start, tensors, attributes)
-            out[:, segment] = one(q[:, segment], k[:, segment], v[:, segment], attributes["scale"], bias)
+    for item, segment in enumerate(segments.slices()):
+        if (rows := segment.stop - segment.start) > 0:
+            count = rows if segments.attended is None else int(segments.attended[item])
+            seen = slice(segment.start, segment.start + count)
+            bias = _position_bias(rows, tensors, attributes)[..., :count]
+            out[:, segment] = one(q[:, segment], k[:, seen], v[:, seen], attributes["scale"], bias)
     return _flat(out.transpose(1, 0, 2))
 
 

@@ -21,7 +21,8 @@ class Segments:
     """The items of a value: item i is rows offsets[i] to offsets[i + 1].
 
     An image has `prefix` rows and then `height` lines of `width`; `zero` is the byte that stands for 0 in a value of
-    bytes. Of texts: the tokens' types (0 where None), the spans that are pooled instead of the items, and the kind of
+    bytes. Of texts: the tokens' types (0 where None), how many tokens at the start of each rows see (all where
+    None), the spans that are pooled instead of the items, and the kind of
     pooling that goes before the program's.
     """
 
@@ -31,6 +32,7 @@ class Segments:
     prefix: int = 0
     zero: int = 0
     types: NDArray[np.int32] | None = None
+    attended: NDArray[np.int64] | None = None
     spans: NDArray[np.int64] | None = None
     pooling: str | None = None
 

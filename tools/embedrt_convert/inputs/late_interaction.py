@@ -25,7 +25,6 @@ _STANFORD = "HF_ColBERT"
 _METADATA = "artifact.metadata"
 _PROJECTION = "linear.weight"
 _KINDS = ("Dense", "MultiVectorMask", "Normalize")
-SIMILARITIES = ("maxsim", "meanmaxsim")
 _CLASSIC_LENGTH = 32  # of a query, where nothing says it
 
 

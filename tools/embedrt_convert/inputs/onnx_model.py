@@ -110,7 +110,12 @@ def _texts(
     tokenizer = read_tokenizer(files, prefix, settings, vocabulary or _IDS, lowercase)
     return Checkpoint(
         **common,
-        text=Text(tokenizer=tokenizer, max_tokens=limit, **sentence_transformers.read_prompts(files)),
+        text=Text(
+            tokenizer=tokenizer,
+            max_tokens=limit,
+            similarity=sentence_transformers.read_similarity(files),
+            **sentence_transformers.read_prompts(files),
+        ),
         modules=modules,
         notes=(*notes, *_choice(graph, output), *note),
         graph=_finished(graph, output, tail, max_tokens=limit, pad=_pad(config, settings, tokenizer)),

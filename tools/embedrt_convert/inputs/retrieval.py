@@ -33,12 +33,11 @@ def read_layout(files: Files, head: str | None) -> Layout:
 
 def read_prompts(files: Files, head: Head | None) -> dict[str, Any]:
     """Fields of `Text` that config_sentence_transformers.json says. Raises ConversionError."""
-    if isinstance(head, Splade):
-        return sentence_transformers.read_prompts(files, "dot")
-    if isinstance(head, MultiVector):
-        stated = sentence_transformers.read_prompts(files, "maxsim", (*late_interaction.SIMILARITIES, "cosine"))
-        return {**stated, "similarity": "dot"}
-    return sentence_transformers.read_prompts(files)
+    prompts = sentence_transformers.read_prompts(files)
+    if isinstance(head, MultiVector):  # whose similarities are sums of products, by whatever name
+        return {**prompts, "similarity": "dot"}
+    default = "dot" if isinstance(head, Splade) else "cosine"
+    return {**prompts, "similarity": sentence_transformers.read_similarity(files, default)}
 
 
 def finished(files: Files, encoder: str, checkpoint: Checkpoint) -> Checkpoint:

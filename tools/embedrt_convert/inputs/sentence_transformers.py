@@ -200,11 +200,8 @@ def read_limits(files: Files, encoder: str) -> tuple[int | None, bool]:
     return None, False
 
 
-def read_prompts(files: Files, similarity: str = "cosine", known: tuple[str, ...] = SIMILARITIES) -> dict[str, Any]:
-    """`prompts`, `default_prompt_name` and `similarity`, as the `text` section has them. Raises ConversionError.
-
-    `similarity` is what the kind of model has where nothing is stated.
-    """
+def read_prompts(files: Files) -> dict[str, Any]:
+    """`prompts` and `default_prompt_name`, as the `text` section has them. Raises ConversionError."""
     name, settings = _SETTINGS, read_settings(files)
     stated = settings.get("prompts") or {}
     if not isinstance(stated, dict):
@@ -215,7 +212,14 @@ def read_prompts(files: Files, similarity: str = "cosine", known: tuple[str, ...
         raise ConversionError(
             f"{name} in {files.label} has default_prompt_name {default}, which is not among its prompts"
         )
-    similarity = settings.get("similarity_fn_name") or similarity
-    if similarity not in known:
-        raise ConversionError(f"{name} in {files.label} has similarity_fn_name {similarity}; known: {', '.join(known)}")
-    return {"prompts": prompts, "default_prompt_name": default, "similarity": similarity}
+    return {"prompts": prompts, "default_prompt_name": default}
+
+
+def read_similarity(files: Files, default: str = "cosine") -> str:
+    """The measure that is stated, else `default`. Raises ConversionError for one that is not known."""
+    similarity: str = read_settings(files).get("similarity_fn_name") or default
+    if similarity not in SIMILARITIES:
+        raise ConversionError(
+            f"{_SETTINGS} in {files.label} has similarity_fn_name {similarity}; known: {', '.join(SIMILARITIES)}"
+        )
+    return similarity

@@ -7,6 +7,15 @@ from collections.abc import Iterable
 
 from embedrt_convert.sources.files import Files
 
+# What tokens of a role are called where tokenizer_config.json does not say it: BERT's names, then RoBERTa's.
+_USUAL = {
+    "cls_token": ("[CLS]", "<s>"),
+    "eos_token": ("</s>",),
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
+
 
 class TokenIds:
     """Of a tokenizer's definition as JSON, and of the roles in the tokenizer_config.json beside it."""
@@ -28,6 +37,5 @@ class TokenIds:
         """The id of cls_token, mask_token …, None where the tokenizer has no such token."""
         stated = self._settings.get(role)
         content = stated.get("content") if isinstance(stated, dict) else stated
-        default = role.removesuffix("_token")
-        names = [content] if content else [f"[{default.upper()}]", f"<{default}>"]
+        names = [content] if content else _USUAL[role]
         return next((self._ids[name] for name in names if name in self._ids), None)
