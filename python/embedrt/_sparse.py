@@ -63,7 +63,7 @@ class SparseRows:
     def to_scipy(self) -> Any:
         """A scipy.sparse.csr_array, which shares the memory. Needs scipy."""
         try:
-            from scipy.sparse import csr_array  # type: ignore[import-untyped]
+            from scipy.sparse import csr_array
         except ModuleNotFoundError:
             raise EmbedrtError("to_scipy needs scipy, which is not installed: pip install scipy") from None
         return csr_array((self.data, self.indices, self.indptr), shape=self.shape)
