@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 
@@ -127,3 +128,21 @@ def test_ids_that_the_settings_state_otherwise_are_refused(tmp_path):
     with pytest.raises(ConversionError, match="'<mask>' the id 7, the vocabulary 4"):
         settings = {"tokenizer_class": "RobertaTokenizer", "added_tokens_decoder": listed}
         read_tokenizer(Folder(tmp_path), "", settings, 10**5, False)
+
+
+def test_files_of_before_tokenizer_config_listed_added_tokens(tmp_path):
+    """The class by the model's type, special tokens by special_tokens_map.json, others by added_tokens.json."""
+    SLOW["bert_uncased"](tmp_path)
+    size = len((tmp_path / "vocab.txt").read_text().splitlines())
+    files = {
+        "config.json": {"model_type": "bert"},
+        "tokenizer_config.json": {"do_lower_case": True},
+        "special_tokens_map.json": {"mask_token": {"content": "[MASK]", "lstrip": True}, "sep_token": "[SEP]"},
+        "added_tokens.json": {"Zürich": size, "[E1]": size + 1},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    tokenizer, reference = ours(tmp_path)
+    texts = ["a [MASK] b [E1]c [e1]", "zürichs ZÜRICH Zürich zurich", *TEXTS]
+    assert not differing(tokenizer, reference, texts)
+    assert size in reference(texts[1])["input_ids"]
