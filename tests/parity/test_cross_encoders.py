@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import albert, distilbert, electra, mpnet, roberta
+from families import albert, distilbert, electra, gte, mpnet, nomic_bert, roberta
 from families.case import VOCABULARY, randomise, save_tokenizer
 from sentence_transformers import CrossEncoder
 
@@ -28,6 +28,8 @@ CASES = {
     "DistilBert": distilbert.SETTINGS,
     "MPNet": mpnet.SETTINGS,
     "Albert": albert.SETTINGS | {"type_vocab_size": 2},
+    "NomicBert": nomic_bert.SETTINGS | {"type_vocab_size": 2},
+    "Gte": gte.SETTINGS | {"type_vocab_size": 2},
 }
 
 

@@ -81,10 +81,17 @@ class Biases(NamedTuple):
     ffn_out: bool
 
 
-def typed_words(weights: Weights, vocabulary: int, hidden: int, types: int) -> Array:
-    """The table of words [vocabulary, hidden] and, where there are types, that of type 0, which every token has."""
-    words = weights.take(WORDS, vocabulary, hidden)
-    return words + weights.take(_TYPES, types, hidden)[0] if types else words
+def words_and_types(program: Program, weights: Weights, hidden: int, types: int, typed: bool) -> int:
+    """Rows of words and, where there are any, of types. Every token has type 0 unless calls say them (`typed`)."""
+    words = weights.take(WORDS, program.vocabulary, hidden)
+    kinds = weights.take(_TYPES, types, hidden) if types else None
+    typed = typed and types > 1
+    if kinds is not None and not typed:
+        words = words + kinds[0]
+    x = program.op("lookup", IDS, name="embeddings.word", table=words)
+    if not typed:
+        return x
+    return program.op("add", x, program.op("lookup", IDS, name="embeddings.type", table=kinds, index="type"))
 
 
 def _as_it_is(rows: Array) -> Array:
@@ -111,10 +118,9 @@ class RotaryEncoder:
     norm: str = "layer"
     order: Callable[[Array], Array] = _as_it_is
 
-    def encoder(self, layers: int, types: int) -> Encoder:
-        """Everything from the ids on; `types` are the rows of the table of token types."""
-        words = typed_words(self.weights, self.program.vocabulary, self.hidden, types)
-        x = self.program.op("lookup", IDS, name="embeddings.word", table=words)
+    def encoder(self, layers: int, types: int, typed: bool) -> Encoder:
+        """Everything from the ids on; `types` are the rows of the table of token types, `typed` if calls say them."""
+        x = words_and_types(self.program, self.weights, self.hidden, types, typed)
         x = self._norm(x, self.names.norm, "embeddings.norm")
         for number in range(layers):
             x = self._layer(x, f"{self.names.layers}.{number}", f"layer.{number}")

@@ -61,7 +61,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
         epsilon=number(config, "layer_norm_eps", 1e-12),
         rotation=rotation(_turns(config, columns), positions, columns),
         norm=norms[norm],
-    ).encoder(positive(config, "num_hidden_layers"), int(number(config, "type_vocab_size", 1)))
+    ).encoder(positive(config, "num_hidden_layers"), int(number(config, "type_vocab_size", 1)), checkpoint.typed)
 
 
 def _turns(config: Mapping[str, Any], columns: int) -> Array:

@@ -9,10 +9,10 @@ from embedrt_convert.archs._bias import alibi
 from embedrt_convert.archs._config import activation, positive, refuse_unless
 from embedrt_convert.archs._encoder import Encoder
 from embedrt_convert.archs._post_norm import BERT, IGNORED, WORDS, layer, logits_of_first
-from embedrt_convert.archs._rotary_encoder import typed_words
+from embedrt_convert.archs._rotary_encoder import words_and_types
 from embedrt_convert.archs._transformer import Transformer
 from embedrt_convert.archs._weights import Weights
-from embedrt_convert.builder import IDS, Program, Tensor
+from embedrt_convert.builder import Program, Tensor
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs.checkpoint import Checkpoint
 
@@ -41,8 +41,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     positions, inner = positive(config, "max_position_embeddings"), positive(config, "intermediate_size")
     program = Program(positive(config, "vocab_size"), positions)
     layers = Transformer.of(program, weights, config, 1e-12)
-    words = typed_words(weights, program.vocabulary, layers.hidden, positive(config, "type_vocab_size"))
-    x = program.op("lookup", IDS, name="embeddings.word", table=words)
+    x = words_and_types(program, weights, layers.hidden, positive(config, "type_vocab_size"), checkpoint.typed)
     x = layers.norm(x, "embeddings.LayerNorm", "embeddings.norm")
     distances = Tensor("alibi", "matrix_f32", alibi(layers.heads, positions))
     for number in range(positive(config, "num_hidden_layers")):

@@ -72,7 +72,7 @@ def lower(checkpoint: Checkpoint) -> Encoder:
         activation=activation(config),
         epsilon=number(config, "layer_norm_eps", 1e-5),
         rotation=rotation(frequencies(base, columns), positions, columns),
-    ).encoder(positive(config, "num_hidden_layers"), positive(config, "type_vocab_size"))
+    ).encoder(positive(config, "num_hidden_layers"), positive(config, "type_vocab_size"), checkpoint.typed)
 
 
 class _Merged(Mapping[str, NDArray[Any]]):

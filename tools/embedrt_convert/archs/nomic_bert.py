@@ -47,7 +47,8 @@ def lower(checkpoint: Checkpoint) -> Encoder:
     """Raises ConversionError."""
     config = checkpoint.config
     weights = Weights(checkpoint.tensors, anchor=WORDS, ignored=IGNORED)
-    return _published(config, weights) if "n_embd" in config else _transformers(config, weights)
+    lowering = _published if "n_embd" in config else _transformers
+    return lowering(config, weights, checkpoint.typed)
 
 
 def notes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def _positions(config: Mapping[str, Any]) -> int:
     return min(positions, trained) if config.get("rotary_scaling_factor", 1.0) else positions
 
 
-def _published(config: Mapping[str, Any], weights: Weights) -> Encoder:
+def _published(config: Mapping[str, Any], weights: Weights, typed: bool) -> Encoder:
     for key in ("num_experts", "moe_every_n_layers"):
         if number(config, key, 0) > 0:
             raise ConversionError(f"config.json has {key} {config[key]}: a mixture of experts is not supported")
@@ -98,10 +99,10 @@ def _published(config: Mapping[str, Any], weights: Weights) -> Encoder:
         epsilon=number(config, "layer_norm_epsilon", 1e-5),
         rotation=rotation(frequencies(number(config, "rotary_emb_base", 1000.0), int(turned)), positions, columns),
         order=lambda rows: paired(rows, columns, int(turned), interleaved),
-    ).encoder(positive(config, "n_layer"), int(number(config, "type_vocab_size", 2)))
+    ).encoder(positive(config, "n_layer"), int(number(config, "type_vocab_size", 2)), typed)
 
 
-def _transformers(config: Mapping[str, Any], weights: Weights) -> Encoder:
+def _transformers(config: Mapping[str, Any], weights: Weights, typed: bool) -> Encoder:
     columns, positions = head_columns(config), positive(config, "max_position_embeddings")
     refuse_unless(config, head_dim=columns)
     return RotaryEncoder(
@@ -115,7 +116,7 @@ def _transformers(config: Mapping[str, Any], weights: Weights) -> Encoder:
         activation=activation(config, default="silu"),
         epsilon=number(config, "layer_norm_eps", 1e-12),
         rotation=rotation(frequencies(theta(config, 1000.0), columns), positions, columns),
-    ).encoder(positive(config, "num_hidden_layers"), positive(config, "type_vocab_size"))
+    ).encoder(positive(config, "num_hidden_layers"), positive(config, "type_vocab_size"), typed)
 
 
 def _up_to(count: int, multiple: int) -> int:
