@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         notes = parse_notes(core.section(name), f"{name} section")
         _title(name)
         for key, value in notes.items():
-            _line(key, value)
+            for number, each in enumerate((value or ["none"]) if isinstance(value, list) else [value]):
+                _line("" if number else key, each)
     _outputs(core)
     if core.vocabulary:
         _texts(core)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from embedrt import _core
 from embedrt._outputs import LOGITS, main_output
 from embedrt._retrieval_config import MultiVectorConfig
-from embedrt_convert import calibrate, golden, image, quality, writer
+from embedrt_convert import calibrate, choose_precision, golden, image, quality, writer
 from embedrt_convert.builder import Program
 from embedrt_convert.errors import ConversionError
 from embedrt_convert.inputs import open_checkpoint
@@ -25,7 +25,7 @@ from embedrt_convert.lowering import lower
 from embedrt_convert.original import Original
 from embedrt_convert.pictures import Pictures
 from embedrt_convert.quality import LogitsQuality, Quality
-from embedrt_convert.quantize import PRECISIONS, quantize
+from embedrt_convert.quantize import PRECISIONS, Int8, quantize
 from embedrt_convert.quantize_image import has_windows, quantize_windows
 from embedrt_convert.sources import Files
 from embedrt_convert.version import CONVERTER
@@ -93,7 +93,10 @@ def convert_files(
     for note in lowered.notes:
         say(f"note: {note}")
     pictures = None if checkpoint.image is None else image.pictures(checkpoint.image, calibration)
-    quantised = quantize(_quantised_windows(program, quant, pictures, say), quant)
+    output = main_output(program.outputs) if checkpoint.text is not None else golden.IMAGE_OUTPUT
+    assert output is not None, "a lowering names the output that its model is for"
+    texts = None if checkpoint.text is None else golden.tokenise(checkpoint.text, output)
+    quantised, precision = _quantised(_quantised_windows(program, quant, pictures, say), quant, texts, say)
     sections = [
         *writer.program_sections(quantised),
         writer.json_section(writer.ABOUT, _about(files, checkpoint, quant, name)),
@@ -107,16 +110,13 @@ def convert_files(
     say("comparing with fp32")
     items: list[dict[str, Any]] = []
     measured: list[Quality | LogitsQuality] = []
-    output = main_output(program.outputs) if checkpoint.text is not None else golden.IMAGE_OUTPUT
-    assert output is not None, "a lowering names the output that its model is for"
     with _draft(path, sections) as model:
         _check_labels(checkpoint, model)
-        if checkpoint.text is not None:
-            inputs = golden.tokenise(checkpoint.text, output)
-            _check_types(inputs, model)
-            values = golden.run(model, inputs, output)
-            measured.append(_measure_texts(original, inputs, values, output, quant))
-            items += golden.text_items(inputs, values, output)
+        if texts is not None:
+            _check_types(texts, model)
+            values = golden.run(model, texts, output)
+            measured.append(_measure_texts(original, texts, values, output, quant))
+            items += golden.text_items(texts, values, output)
         if pictures is not None:
             measured.append(_measure_pictures(original, model, pictures, quant))
             items += golden.image_items(model.run_images(np.stack(pictures.golden), golden.IMAGE_OUTPUT))
@@ -127,7 +127,7 @@ def convert_files(
         if warning := each.warning():
             say(f"warning: {warning}")
 
-    report = {**measured[0].section(), **further}
+    report = {**measured[0].section(), **precision.section(), **further}
     if len(measured) > 1:
         report["images"] = measured[1].section()
     if pictures is not None and quant == "int8" and has_windows(program):
@@ -157,6 +157,21 @@ def _sides_within(config: MultiVectorConfig, most: int) -> MultiVectorConfig:
         raise ConversionError(f"queries are filled up to {config.expansion.to} tokens, the model takes {most}")
     sides = [side._replace(max_tokens=min(side.max_tokens, most)) for side in (config.query, config.document)]
     return config._replace(query=sides[0], document=sides[1])
+
+
+def _quantised(
+    program: Program, quant: str, texts: golden.Inputs | None, say: Progress
+) -> tuple[Program, choose_precision.Precision]:
+    """The program in its precision, and which of its instructions are finer than others."""
+    if quant != "int8" or texts is None:
+        return quantize(program, quant), choose_precision.Precision()
+    say("measuring what 8 bits cost")
+    int8 = Int8()
+    some = choose_precision.some_texts(texts.ids, texts.offsets, texts.types)
+    precision = choose_precision.choose(program, int8, *some)
+    for reason in precision.reasons():
+        say(f"finer: {reason}")
+    return int8.program(program, precision.finer), precision
 
 
 def _quantised_windows(program: Program, quant: str, pictures: Pictures | None, say: Progress) -> Program:

@@ -1,7 +1,9 @@
 """The precision policy: a float program becomes one whose dot products are exact integers (docs/numerics.md).
 
-int8: linear weights in int8, symmetric in ±127, one scale for each output column; lookup tables, positions too, in
-int8, one scale for each row; attention in int8. Biases and norms stay float32: they are small.
+int8: linear weights in int8, symmetric in ±127, one scale for each output column, and rows of 8 bits for their input;
+lookup tables, positions too, in int8, one scale for each row; attention in int8. Biases and norms stay float32: they
+are small. An instruction may be *finer* (`choose_precision` says which): a linear with rows of 16 bits, a lookup with
+two int8 tables, the second of what the first left, attention in float32.
 
 fp32: the float program itself.
 """
@@ -9,42 +11,79 @@ fp32: the float program itself.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrt_convert.builder import Instruction, Program, Tensor
+from embedrt_convert.builder import IDS, Instruction, Program, Tensor
 
 PRECISIONS = ("int8", "fp32")
 
 _BLOCK = 4096  # rows quantised at a time: a table of 250,000 rows must not exist three times over
 
 
-def quantize(program: Program, precision: str) -> Program:
-    """The program in `precision`, one of PRECISIONS. Tensors shared by instructions stay shared."""
+def quantize(program: Program, precision: str, finer: Collection[int] = ()) -> Program:
+    """The program in `precision`, one of PRECISIONS; instruction i is finer where i is in `finer`.
+
+    Tensors shared by instructions stay shared.
+    """
     if precision == "fp32":
         return program
     if precision != "int8":
         raise ValueError(f"precision is {precision!r}; choices: {', '.join(PRECISIONS)}")
-    done: dict[int, dict[str, Tensor]] = {}
-    instructions = [_int8(instruction, done) for instruction in program.instructions]
-    return dataclasses.replace(program, instructions=instructions)
+    return Int8().program(program, finer)
 
 
-def _int8(instruction: Instruction, done: dict[int, dict[str, Tensor]]) -> Instruction:
-    if instruction.op == "attention":
-        return dataclasses.replace(instruction, attributes={**instruction.attributes, "precision": "int8"})
-    if instruction.op == "lookup":
-        role, layout = "table", "table_i8"
-    elif instruction.op == "linear":
-        role, layout = "weight", "panel_i8"
-    else:
-        return instruction
-    tensor = instruction.tensors[role]
-    if id(tensor) not in done:
-        done[id(tensor)] = _int8_tensors(tensor, role, layout)
-    return dataclasses.replace(instruction, tensors={**instruction.tensors, **done[id(tensor)]})
+class Int8:
+    """Makes int8 programs of float ones; a tensor that several of them have is quantised once."""
+
+    def __init__(self) -> None:
+        self._done: dict[tuple[int, bool], tuple[Tensor, dict[str, Tensor]]] = {}
+
+    def program(self, program: Program, finer: Collection[int] = ()) -> Program:
+        """Instruction i is finer where i is in `finer`. The values of what follows a finer lookup get new numbers."""
+        made = dataclasses.replace(program, instructions=[], outputs={})
+        values = [IDS]
+        for number, instruction in enumerate(program.instructions):
+            inputs = tuple(values[value] for value in instruction.inputs)
+            for each in self._int8(dataclasses.replace(instruction, inputs=inputs), number in finer):
+                made.instructions.append(each)
+            last = len(made.instructions)
+            if instruction.op == "lookup" and number in finer:
+                made.instructions.append(Instruction("add", (last - 1, last), {}, {}))
+                last += 1
+            values.append(last)
+        made.outputs = {name: values[value] for name, value in program.outputs.items()}
+        return made
+
+    def _int8(self, instruction: Instruction, finer: bool) -> Iterator[Instruction]:
+        if instruction.op == "attention":
+            precision = "float32" if finer else "int8"
+            yield dataclasses.replace(instruction, attributes={**instruction.attributes, "precision": precision})
+        elif instruction.op == "lookup":
+            for left in (False, True) if finer else (False,):
+                tensors = self._tensors(instruction.tensors["table"], "table", "table_i8", left)
+                yield dataclasses.replace(instruction, tensors={**instruction.tensors, **tensors})
+        elif instruction.op == "linear":
+            tensors = self._tensors(instruction.tensors["weight"], "weight", "panel_i8")
+            attributes = {**instruction.attributes, "input_bits": 16 if finer else 8}
+            yield dataclasses.replace(instruction, tensors={**instruction.tensors, **tensors}, attributes=attributes)
+        else:
+            yield instruction
+
+    def _tensors(self, tensor: Tensor, role: str, layout: str, left: bool = False) -> dict[str, Tensor]:
+        """The int8 tensors that stand for a float one; `left`: for what those leave of it."""
+        key = (id(tensor), left)
+        if key not in self._done:
+            of = tensor
+            if left:
+                first = self._tensors(tensor, role, layout)
+                rest = tensor.data - first[role].data * first["scale"].data[:, None]
+                of = Tensor(tensor.name.removesuffix(role) + "rest." + role, tensor.layout, rest)
+            self._done[key] = (tensor, _int8_tensors(of, role, layout))
+        return self._done[key][1]
 
 
 def _int8_tensors(tensor: Tensor, role: str, layout: str) -> dict[str, Tensor]:

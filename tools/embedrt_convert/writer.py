@@ -53,11 +53,42 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8")
 
 
+@dataclass(frozen=True)
+class Packed:
+    """The tensors section, and where each of its tensors lies: (tensor, offset, size) by the tensor's id."""
+
+    places: Mapping[int, tuple[Tensor, int, int]]
+    section: Section
+
+
 def program_sections(program: Program) -> tuple[Section, Section]:
     """The program section and the tensors section."""
-    tensors = program.tensors()
-    places, bulk = _bulk(tensors)
-    return section(PROGRAM, _program(program, tensors, places)), section(TENSORS, bulk)
+    packed = pack_tensors(program)
+    return program_section(program, packed), packed.section
+
+
+def pack_tensors(program: Program) -> Packed:
+    """The tensors of the program, packed."""
+    places: dict[int, tuple[Tensor, int, int]] = {}
+    pieces: list[bytes | memoryview] = []
+    position = 0
+    for tensor in program.tensors():
+        packed = pack(tensor.layout, tensor.data)
+        offset = _align(position)
+        pieces += [bytes(offset - position), packed.data]
+        places[id(tensor)] = (tensor, offset, packed.size)
+        position = offset + packed.size
+    return Packed(places, section(TENSORS, b"".join(pieces)))
+
+
+def program_section(program: Program, packed: Packed) -> Section:
+    """The program section, for tensors that are among those packed."""
+    return section(PROGRAM, _program(program, [packed.places[id(tensor)] for tensor in program.tensors()]))
+
+
+def in_memory(sections: list[Section]) -> bytes:
+    """The file's bytes."""
+    return b"".join(_pieces(sorted(sections, key=lambda each: each.kind)))
 
 
 def write(path: pathlib.Path, sections: list[Section]) -> None:
@@ -115,20 +146,6 @@ def _str8(text: str) -> bytes:
     return struct.pack("<B", len(encoded)) + encoded
 
 
-def _bulk(tensors: list[Tensor]) -> tuple[list[tuple[int, int]], bytes]:
-    """(offset, size) of each packed tensor, and the tensors section."""
-    places: list[tuple[int, int]] = []
-    pieces: list[bytes | memoryview] = []
-    position = 0
-    for tensor in tensors:
-        packed = pack(tensor.layout, tensor.data)
-        offset = _align(position)
-        pieces += [bytes(offset - position), packed.data]
-        places.append((offset, packed.size))
-        position = offset + packed.size
-    return places, b"".join(pieces)
-
-
 def _listed(program: Program, op: str) -> Sequence[Attribute]:
     """The op's attributes up to the last that is not its default anywhere: older runtimes need not know later ones."""
     attributes = op_table()[op].attributes
@@ -142,7 +159,7 @@ def _listed(program: Program, op: str) -> Sequence[Attribute]:
     return attributes[: max(used, default=-1) + 1]
 
 
-def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, int]]) -> bytes:
+def _program(program: Program, tensors: list[tuple[Tensor, int, int]]) -> bytes:
     table = op_table()
     ops = sorted({instruction.op for instruction in program.instructions}, key=lambda name: table[name].id)
     out = [
@@ -161,10 +178,10 @@ def _program(program: Program, tensors: list[Tensor], places: list[tuple[int, in
     for name in ops:
         out.append(struct.pack("<HB", table[name].id, len(listed[name])) + _str8(name))
         out += [_str8(attribute.name) for attribute in listed[name]]
-    for tensor, (offset, size) in zip(tensors, places, strict=True):
+    for tensor, offset, size in tensors:
         rows, columns = np.atleast_2d(tensor.data).shape
         out.append(struct.pack("<BIIQQ", layout_id(tensor.layout), rows, columns, offset, size) + _str8(tensor.name))
-    numbers = {id(tensor): number for number, tensor in enumerate(tensors)}
+    numbers = {id(tensor): number for number, (tensor, _, _) in enumerate(tensors)}
     for instruction in program.instructions:
         spec = table[instruction.op]
         roles = [instruction.tensors.get(role) for role in spec.tensor_roles]
