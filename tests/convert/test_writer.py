@@ -71,7 +71,11 @@ def check_instruction(file, read_back, instruction: Instruction) -> None:
         tensor = instruction.tensors.get(role)
         assert (tensor.name if tensor else None) == (file.tensors[number][0] if number != 0xFFFF else None)
     for attribute in op["attributes"]:
-        word, value = words[attribute["name"]], instruction.attributes[attribute["name"]]
+        value = instruction.attributes[attribute["name"]]
+        if attribute["name"] not in words:  # and the reader takes its default
+            assert value == attribute["default"] or value == attribute["choices"][attribute["default"]]
+            continue
+        word = words[attribute["name"]]
         if attribute["type"] == "choice":
             assert attribute["choices"][word] == value
         elif attribute["type"] == "f32":
