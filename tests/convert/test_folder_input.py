@@ -103,7 +103,7 @@ def test_newer_class_paths_and_an_encoder_in_a_subfolder(tmp_path):
         (["sentence_transformers.models.Transformer", "my_package.Pooling"], r"my_package\.Pooling"),
         (["sentence_transformers.models.Transformer"], "one Pooling"),
         (["sentence_transformers.models.Pooling"], "start with its one Transformer"),
-        ([], "start with its one Transformer"),
+        ([], "is not a list of modules"),
     ],
 )
 def test_other_modules_are_refused_by_name(tmp_path, types, message):

@@ -74,7 +74,7 @@ class ModuleEntry:
 def read_modules(files: Files) -> list[ModuleEntry]:
     """What modules.json lists. Raises ConversionError for classes of other packages."""
     entries = files.json_value("modules.json")
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries) or not entries:
         raise ConversionError(f"modules.json in {files.label} is not a list of modules")
     return [_module(files, str(each.get("type")), str(each.get("path", ""))) for each in entries]
 
