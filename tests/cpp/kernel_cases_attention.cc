@@ -196,8 +196,8 @@ std::vector<KernelCase> attention_cases(Amount amount) {
           for (const bool causal : {false, true}) {
             const size_t unseen = t - seen;
             cases.push_back(attention_case(integer, {t, 2, 12}, Scene::plain, {.causal = causal, .unseen = unseen}));
-            cases.push_back(attention_case(integer, {t, 2, 16, 1}, Scene::plain,
-                                           {causal, unseen + 2, Sight::Bias::plain, unseen}));
+            cases.push_back(
+                attention_case(integer, {t, 2, 16, 1}, Scene::plain, {causal, unseen + 2, Sight::Bias::plain, unseen}));
           }
     cases.push_back(attention_case(integer, {33, 1, kMostHeadDim}, Scene::plain));
     if (full)

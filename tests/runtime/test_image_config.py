@@ -94,7 +94,7 @@ def test_a_section_without_its_program_and_a_program_without_its_section(tmp_pat
 
 
 def test_programs_without_the_vector_of_a_whole_item(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(embedrt.FormatError, match=r"needs .*image_embedding if it takes images.* has patch_embeddings \[20\]"):
+    with pytest.raises(embedrt.FormatError, match=r"image_embedding if it takes images.* has patch_embeddings \[20\]"):
         embedrt.load(write_image_model(tmp_path / "a.embedrt", outputs=("patch_embeddings",)))
     with pytest.raises(embedrt.FormatError, match=r"image_embedding \[20\].*sentence_embedding \[7\]"):
         embedrt.load(write_image_model(tmp_path / "b.embedrt", texts=True, text_columns=7))
