@@ -9,12 +9,12 @@ import numpy as np
 
 from embedrt._arguments import listed
 from embedrt._encode import Limits, progress_bar
-from embedrt._errors import EmbedrtError, InputError, TruncationWarning
+from embedrt._errors import EmbedrtError, InputError
 from embedrt._model_base import LoadedModel
 from embedrt._outputs import LOGITS
 from embedrt._text_config import ACTIVATIONS
 from embedrt._tokenize import check_limit, check_texts
-from embedrt._warn import warn
+from embedrt._warn import warn_truncated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Pair: TypeAlias = "tuple[str, str] | list[str]"
 Activation: TypeAlias = Literal["sigmoid", "softmax", "none"]
+
+_CUT_ADVICE = "max_tokens may raise the limit"
 
 
 class HeadMethods(LoadedModel):
@@ -64,7 +66,7 @@ class HeadMethods(LoadedModel):
         scores = scores[0] if one else scores
         if return_info:
             return scores, info
-        _warn_truncated(info)
+        warn_truncated(info, _CUT_ADVICE)
         return scores
 
     def rerank(
@@ -103,7 +105,7 @@ class HeadMethods(LoadedModel):
         check_texts(documents)
         pairs = [(query, document) for document in documents]
         scores, info = self._scores(pairs, activation, max_tokens, show_progress_bar, False)
-        _warn_truncated(info)
+        warn_truncated(info, _CUT_ADVICE)
         ranked = np.argsort(-scores[:, 0], kind="stable")[:top_k].tolist()
         found: list[dict[str, Any]] = [{"corpus_id": index, "score": float(scores[index, 0])} for index in ranked]
         if return_documents:
@@ -178,12 +180,3 @@ def _activated(logits: NDArray[np.float32], activation: str) -> NDArray[np.float
         powers = np.exp(x - x.max(axis=1, keepdims=True))
         scores = powers / powers.sum(axis=1, keepdims=True)
     return scores.astype(np.float32)
-
-
-def _warn_truncated(info: EncodeInfo) -> None:
-    if cut := info.truncated_texts:
-        warn(
-            f"{len(cut)} of {info.texts} inputs over the limit, number {cut[0]} for one, lost {info.truncated_tokens} "
-            "tokens or more: their scores stand for their beginnings only. max_tokens may raise the limit",
-            TruncationWarning,
-        )

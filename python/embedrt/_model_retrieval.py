@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 
 from embedrt._arguments import listed
 from embedrt._encode import Limits, progress_bar
-from embedrt._errors import EmbedrtError, InputError, TruncationWarning
+from embedrt._errors import EmbedrtError, InputError
 from embedrt._model_texts import TextMethods
 from embedrt._outputs import MULTI, SENTENCE, SPARSE, WEIGHTS
 from embedrt._retrieval_config import MultiVectorConfig, Side, SparseConfig
 from embedrt._tokenize import check_limit, check_texts
-from embedrt._warn import warn
+from embedrt._warn import warn_truncated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from embedrt._encode_retrieval import Tokens
-    from embedrt._info import EncodeInfo
     from embedrt._retrieval_config import Expansion
     from embedrt._sparse import Part, SparseRows
 
     Vectors = NDArray[np.float32]
 
+_CUT_ADVICE = 'max_tokens raises the limit where the model takes more, and on_long="error" refuses such texts'
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
@@ -208,7 +208,7 @@ class RetrievalMethods(TextMethods):
         finally:
             if bar:
                 bar.close()
-        _warn_truncated(call.info())
+        warn_truncated(call.info(), _CUT_ADVICE)
 
     def _side_prompt(self, is_query: bool | None, options: RetrievalOptions) -> str:
         prompt, name = options.get("prompt"), options.get("prompt_name")
@@ -233,16 +233,6 @@ class RetrievalMethods(TextMethods):
             most = self._config.longest(self._open().max_tokens)
             limit = check_limit(asked, self._need_tokenizer().special, most)
         return Limits(on_long, limit, limit)
-
-
-def _warn_truncated(info: EncodeInfo) -> None:
-    if cut := info.truncated_texts:
-        warn(
-            f"{len(cut)} of {info.texts} texts over the limit, texts[{cut[0]}] for one, lost {info.truncated_tokens} "
-            "tokens or more: what they gave stands for their beginnings only. max_tokens raises the limit where the "
-            'model takes more, and on_long="error" refuses such texts',
-            TruncationWarning,
-        )
 
 
 def _part(output: str, tokens: Tokens, rows: Vectors, config: SparseConfig) -> Part:

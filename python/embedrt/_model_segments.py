@@ -10,11 +10,11 @@ from embedrt._arguments import check_output, listed
 from embedrt._chunkers import CHUNKERS, POOLINGS, FixedTokens
 from embedrt._encode import Encoding, progress_bar
 from embedrt._errors import EmbedrtError, InputError, TruncationWarning
-from embedrt._model_texts import TextMethods, warn_truncated
+from embedrt._model_texts import TextMethods
 from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._results import Segments, TokenEmbeddings
 from embedrt._tokenize import check_texts
-from embedrt._warn import warn
+from embedrt._warn import warn, warn_truncated
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -155,7 +155,7 @@ class SegmentMethods(TextMethods):
         finally:
             if bar:
                 bar.close()
-        warn_truncated(call.info())
+        warn_truncated(call.info(), 'max_tokens raises the limit, and on_long="late" runs a text whole')
         return found[0] if isinstance(sentences, str) else found
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from embedrt._arguments import check_ignored, check_output, columns, listed
 from embedrt._encode import Encoding, Limits, OnLong, Output, progress_bar
-from embedrt._errors import InputError, TruncationWarning
+from embedrt._errors import InputError
 from embedrt._long import WindowEncoding
 from embedrt._model_base import LoadedModel
 from embedrt._outputs import SENTENCE, TOKENS
 from embedrt._precision import Form, Precision, checked_form
 from embedrt._tokenize import check_limit, check_texts
-from embedrt._warn import warn
+from embedrt._warn import warn, warn_truncated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from embedrt._info import EncodeInfo
     from embedrt._options import EncodeOptions
+
+CUT_ADVICE: Final = (
+    'on_long="window" embeds all of a text, max_tokens raises the limit, return_info=True tells which they are'
+)
 
 
 class TextMethods(LoadedModel):
@@ -126,7 +130,7 @@ class TextMethods(LoadedModel):
         )
         if return_info:
             return vectors, info
-        warn_truncated(info)
+        warn_truncated(info, CUT_ADVICE)
         return vectors
 
     def _encoded(
@@ -250,13 +254,3 @@ class TextMethods(LoadedModel):
             # Without such a prompt there is none: the file's default prompt is for `encode`.
             options |= {"prompt_name": name} if name is not None else {"prompt": ""}
         return self.encode(sentences, **options)
-
-
-def warn_truncated(info: EncodeInfo) -> None:
-    if cut := info.truncated_texts:
-        warn(
-            f"{len(cut)} of {info.texts} texts over the limit, texts[{cut[0]}] for one, lost {info.truncated_tokens} "
-            'tokens or more: their vectors stand for their beginnings only. on_long="window" embeds all of them, '
-            "max_tokens raises the limit, return_info=True tells which they are",
-            TruncationWarning,
-        )

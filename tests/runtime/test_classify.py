@@ -129,7 +129,7 @@ def test_what_is_cut_is_told(write: Write) -> None:
     model = embedrt.load(write(1))
     pairs = [("a", "b"), ("a " * 30, "b " * 30), ("a " * 3, "b " * 30)]
     with pytest.warns(
-        embedrt.TruncationWarning, match=r"2 of 3 inputs over the limit, number 1 for one, lost 51 tokens"
+        embedrt.TruncationWarning, match=r"2 of 3 texts over the limit, texts\[1\] for one, lost 51 tokens"
     ):
         cut = model.classify(pairs)
     scores, info = model.classify(pairs, return_info=True)
