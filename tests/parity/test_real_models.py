@@ -1,6 +1,7 @@
 """Real weights on STS-B dev: fp32 beside sentence-transformers, and what int8 costs.
 
-EMBEDRT_TEST_MODELS is a folder with all-MiniLM-L6-v2/, EMBEDRT_TEST_DATA one with stsb-en-dev.csv; else: skipped.
+EMBEDRT_TEST_MODELS is a folder with all-MiniLM-L6-v2/ and multilingual-e5-small/, EMBEDRT_TEST_DATA one with
+stsb-{en,de,zh}-dev.csv; else: skipped.
 """
 
 import csv
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+import embedrt
 from embedrt import _core
 from embedrt_convert import convert
 from embedrt_convert.inputs import huggingface
@@ -34,8 +36,12 @@ def minilm():
 @pytest.fixture(scope="module")
 def pairs():
     """STS-B dev: (first sentences, second sentences, scores)"""
-    with required("EMBEDRT_TEST_DATA", "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
-        first, second, scores = zip(*csv.reader(file), strict=True)
+    return pairs_of("en")
+
+
+def pairs_of(language, step=1):
+    with required("EMBEDRT_TEST_DATA", f"stsb-{language}-dev.csv").open(encoding="utf-8", newline="") as file:
+        first, second, scores = zip(*itertools.islice(csv.reader(file), 0, None, step), strict=True)
     return list(first), list(second), np.array(scores, float)
 
 
@@ -70,7 +76,28 @@ def test_minilm_fp32(minilm, pairs, expected, tmp_path):
 
 
 def test_minilm_int8(minilm, pairs, expected, tmp_path, record_property):
-    actual = embed(minilm, pairs[0] + pairs[1], tmp_path / "m.embedrt", "int8")
+    check_int8(expected, embed(minilm, pairs[0] + pairs[1], tmp_path / "m.embedrt", "int8"), pairs, record_property)
+
+
+@pytest.fixture(scope="module")
+def e5(tmp_path_factory):
+    """(the runtime's int8 model, sentence-transformers' model) of multilingual-e5-small"""
+    from sentence_transformers import SentenceTransformer
+
+    folder = required("EMBEDRT_TEST_MODELS", "multilingual-e5-small")
+    path = tmp_path_factory.mktemp("e5") / "e5.embedrt"
+    return embedrt.load(convert(folder, path).path), SentenceTransformer(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_e5_int8(e5, language, record_property):
+    """On every fifth pair; all of them take minutes."""
+    pairs = pairs_of(language, 5)
+    ours, peer = (model.encode(pairs[0] + pairs[1], prompt="query: ") for model in e5)
+    check_int8(peer, ours, pairs, record_property)
+
+
+def check_int8(expected, actual, pairs, record_property):
     cosines = cosine(expected.astype(float), actual.astype(float))
     lost = spearman(expected, pairs) - spearman(actual, pairs)
     for name, value in (("mean", cosines.mean()), ("worst", cosines.min()), ("spearman lost", lost)):
