@@ -89,6 +89,8 @@ def convert_files(
     say(f"lowering {name}")
     lowered = lower(checkpoint)
     program, original = lowered.program, lowered.original
+    if checkpoint.text is not None and checkpoint.text.max_tokens > program.max_tokens:
+        say(f"note: texts of at most {program.max_tokens} tokens, not {checkpoint.text.max_tokens}: no more positions")
     checkpoint = _within(checkpoint, program)
     for note in lowered.notes:
         say(f"note: {note}")
