@@ -38,13 +38,15 @@ def run(
     types [n], attended [m], spans [s, 2] (then [s, columns] for an output of segments) and pooling are those of
     `_core.Model.run`.
     """
-    values = run_all(program, ids, offsets, types=types, attended=attended, spans=spans, pooling=pooling)
-    return values[program.outputs[output]]
+    segments = Segments(np.asarray(offsets, np.int64), types=types, attended=attended, spans=spans, pooling=pooling)
+    wanted = program.outputs[output]
+    return _run(program, np.asarray(ids, np.float64)[:, None], segments, "lookup", wanted)[0][wanted]
 
 
 def run_images(program: Program, pixels: NDArray[np.uint8], output: str = "image_embedding") -> Values:
     """An output of the program for images [n, height, width, 3]: float64 [n, columns], or [n · rows, columns]."""
-    return trace_images(program, pixels)[0][program.outputs[output]]
+    wanted = program.outputs[output]
+    return _run(program, *_pixels(pixels), "conv2d", wanted)[0][wanted]
 
 
 def run_all(
@@ -77,16 +79,26 @@ def run_after(
 
 def trace_images(program: Program, pixels: NDArray[np.uint8]) -> tuple[list[Values], list[Segments]]:
     """Every value that images [n, height, width, 3] define, in order, and its items; value 0 is the pixels."""
+    return _run(program, *_pixels(pixels), "conv2d")
+
+
+def _pixels(pixels: NDArray[np.uint8]) -> tuple[Values, Segments]:
     n, height, width, channels = pixels.shape
     segments = Segments(np.arange(n + 1, dtype=np.int64) * (height * width), height, width)
-    return _run(program, pixels.reshape(-1, channels).astype(np.float64), segments, "conv2d")
+    return pixels.reshape(-1, channels).astype(np.float64), segments
 
 
-def _run(program: Program, start: Values, segments: Segments, reader: str) -> tuple[list[Values], list[Segments]]:
-    """`reader` is the op that reads value 0 where the items are of this kind."""
+def _run(
+    program: Program, start: Values, segments: Segments, reader: str, wanted: int | None = None
+) -> tuple[list[Values], list[Segments]]:
+    """`reader` is the op that reads value 0 where the items are of this kind.
+
+    With `wanted`, no other value is kept for longer than it is read: all those of a large model take gigabytes.
+    """
     values: list[Values | None] = [start]
     places: list[Segments] = [segments]
-    for instruction in program.instructions:
+    last_reads = {value: number for number, each in enumerate(program.instructions, 1) for value in each.inputs}
+    for number, instruction in enumerate(program.instructions, 1):
         inputs = [values[value] for value in instruction.inputs]
         if any(each is None for each in inputs) or (instruction.inputs[0] == IDS and instruction.op != reader):
             values.append(None)
@@ -98,6 +110,10 @@ def _run(program: Program, start: Values, segments: Segments, reader: str) -> tu
         values.append(OPS[instruction.op](known, tensors, instruction.attributes, place))
         change = reference_image.SEGMENTS.get(instruction.op)
         places.append(change(place, tensors, instruction.attributes) if change else place)
+        if wanted is not None:
+            for value in instruction.inputs:
+                if last_reads[value] == number and value not in (IDS, wanted):
+                    values[value] = None
     return [np.empty((0, 0)) if value is None else value for value in values], places
 
 
