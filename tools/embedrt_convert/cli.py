@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from embedrt_convert.inputs.retrieval import HEADS
+from embedrt_convert.inputs.heads import HEADS
 from embedrt_convert.inputs.sentence_transformers import POOLINGS
 from embedrt_convert.pipeline import convert
 from embedrt_convert.quantize import PRECISIONS

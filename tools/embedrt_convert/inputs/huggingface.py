@@ -8,7 +8,7 @@ from typing import Any
 
 from embedrt_convert import archs
 from embedrt_convert.errors import ConversionError
-from embedrt_convert.inputs import image_model, retrieval, sentence_transformers, timm_folder
+from embedrt_convert.inputs import heads, image_model, sentence_transformers, timm_folder
 from embedrt_convert.inputs.checkpoint import Checkpoint, Text
 from embedrt_convert.inputs.tokenizer import read_pad, read_tokenizer
 from embedrt_convert.inputs.weights import read_weights
@@ -30,7 +30,7 @@ def read(
 
     For a model of images, `image_size` is (height, width) of other pixels than its processor makes, and `classifier`
     keeps the classifier that the checkpoint has. For one of texts, `max_tokens` is the longest, instead of what the
-    files say, `task` the one whose adapter is wanted, and `head` one of `retrieval.HEADS`, where they do not say it.
+    files say, `task` the one whose adapter is wanted, and `head` one of `heads.HEADS`, where they do not say it.
     """
     if files.has("config.json"):
         config = files.json("config.json")
@@ -51,14 +51,14 @@ def read(
 
 
 def _read_texts(files: Files, max_tokens: int | None, task: str | None, head: str | None) -> Checkpoint:
-    layout = retrieval.read_layout(files, head)
+    layout = heads.read_layout(files, head)
     config = files.json(layout.encoder + "config.json")
     if layout.own_code is not None and not archs.tasks(config):
         raise ConversionError(
             f"modules.json in {files.label} has the module {layout.own_code}, code beside the weights: what it does is "
             "known only of models with adapters for tasks"
         )
-    prompts = retrieval.read_prompts(files, layout.head)
+    prompts = heads.read_prompts(files, layout.head)
     if task is not None:
         prompts |= _prompts_of_task(config, prompts["prompts"], task)
     text, notes = _text(files, layout.encoder, config, asked=max_tokens, **prompts)
@@ -72,7 +72,7 @@ def _read_texts(files: Files, max_tokens: int | None, task: str | None, head: st
         task=task,
         head=layout.head,
     )
-    return retrieval.finished(files, layout.encoder, checkpoint)
+    return heads.finished(files, layout.encoder, checkpoint)
 
 
 def _prompts_of_task(config: Mapping[str, Any], stated: Mapping[str, str], task: str) -> dict[str, Any]:
