@@ -60,10 +60,6 @@ void translate(std::exception_ptr pointer) {
   }
 }
 
-constexpr format::SectionKind kJsonSections[] = {format::SectionKind::text,   format::SectionKind::tokenizer,
-                                                 format::SectionKind::image,  format::SectionKind::about,
-                                                 format::SectionKind::report, format::SectionKind::golden};
-
 // Calls run(stop) without the GIL, and throws what a signal's handler raised.
 template <class Run>
 void run_released(Run run) {
@@ -99,13 +95,9 @@ class PyModel {
   }
 
   std::optional<py::bytes> section(const std::string& name) const {
-    for (const format::SectionKind kind : kJsonSections) {
-      if (format::kSectionRules[static_cast<size_t>(kind) - 1].name != name) continue;
-      if (!model_->file().has_section(kind)) return std::nullopt;
-      const auto bytes = model_->file().section(kind);
-      return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-    throw InputError("no section is called " + name);
+    const auto bytes = model_->file().json_section(name);
+    if (!bytes) return std::nullopt;
+    return py::bytes(reinterpret_cast<const char*>(bytes->data()), bytes->size());
   }
 
   py::dict outputs() const {

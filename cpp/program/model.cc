@@ -204,9 +204,9 @@ Model::Model(std::shared_ptr<const MappedFile> source, unsigned threads, const K
   for (const Output& output : program_.outputs) plan_of({{output.value, nullptr}});
 }
 
-uint16_t Model::find(const std::string& name) const {
+const Output& Model::output(const std::string& name) const {
   for (const Output& output : program_.outputs)
-    if (output.name == name) return output.value;
+    if (output.name == name) return output;
   std::string message = "the model has no output " + name + "; it has";
   for (const Output& output : program_.outputs) message += " " + output.name;
   throw InputError(message);
@@ -215,20 +215,20 @@ uint16_t Model::find(const std::string& name) const {
 std::vector<Model::BlockTarget> Model::find(const std::vector<Target>& targets, bool image) const {
   if (targets.empty()) throw InputError("there is no output to run for: give one or several");
   std::vector<BlockTarget> found;
-  for (const auto& [output, rows] : targets) {
-    found.push_back({find(output), rows});
+  for (const auto& [name, rows] : targets) {
+    found.push_back({output(name).value, rows});
     if (program_.type(found.back().value).image != image)
-      throw InputError("the output " + output + " is of " + (image ? "texts, not of images" : "images, not of texts"));
+      throw InputError("the output " + name + " is of " + (image ? "texts, not of images" : "images, not of texts"));
   }
   return found;
 }
 
 ValueType Model::output_type(const std::string& name) const {
-  return program_.type(find(name));
+  return program_.type(output(name).value);
 }
 
 bool Model::unit_length(const std::string& name) const {
-  return program_.instructions[find(name) - 1].op->name == "normalize";
+  return program_.instructions[output(name).value - 1].op->name == "normalize";
 }
 
 void Model::check(const TextCall& call) const {
@@ -270,8 +270,8 @@ const Plan& Model::plan_of(const std::vector<BlockTarget>& targets) const {
   return plans_.try_emplace(values, program_, values).first->second;
 }
 
-uint64_t Model::work(uint32_t tokens, const std::string& output) const {
-  const Plan& plan = plan_of({{find(output), nullptr}});
+uint64_t Model::work(uint32_t tokens, const std::string& name) const {
+  const Plan& plan = plan_of({{output(name).value, nullptr}});
   if (tokens > program_.limits.max_tokens)
     throw InputError(std::to_string(tokens) + " tokens, the model takes at most " +
                      std::to_string(program_.limits.max_tokens));

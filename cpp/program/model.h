@@ -56,7 +56,8 @@ class Model {
   const Program& program() const { return program_; }
   unsigned threads() const { return threads_; }
 
-  // The value that an output names. Throws InputError for a name that the model does not have.
+  // The output of that name, and the value that it names. Throws InputError for a name that the model does not have.
+  const Output& output(const std::string& name) const;
   ValueType output_type(const std::string& name) const;
 
   // Whether the rows of an output are of length one, because it is defined by `normalize`. Throws as output_type().
@@ -74,7 +75,7 @@ class Model {
 
   // Multiply-adds that products of weights and attention need for an output of one text of that many tokens, or of
   // one image, comparisons of max_pool among them. Throws InputError as run() does.
-  uint64_t work(uint32_t tokens, const std::string& output) const;
+  uint64_t work(uint32_t tokens, const std::string& name) const;
 
  private:
   class Lease;
@@ -84,7 +85,6 @@ class Model {
     float* rows;
   };
 
-  uint16_t find(const std::string& output) const;
   std::vector<BlockTarget> find(const std::vector<Target>& targets, bool image) const;
   const Plan& plan_of(const std::vector<BlockTarget>& targets) const;
   void run_block(const Plan& plan, const Block& block, size_t first, unsigned threads,

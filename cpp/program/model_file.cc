@@ -131,6 +131,15 @@ std::span<const std::byte> ModelFile::section(SectionKind kind) const {
   return found == nullptr ? std::span<const std::byte>() : content(*found);
 }
 
+std::optional<std::span<const std::byte>> ModelFile::json_section(std::string_view name) const {
+  for (const format::SectionRule& rule : format::kSectionRules) {
+    if (rule.name != name || rule.kind == SectionKind::program || rule.kind == SectionKind::tensors) continue;
+    if (!has_section(rule.kind)) return std::nullopt;
+    return section(rule.kind);
+  }
+  throw InputError("no section is called " + std::string(name));
+}
+
 void ModelFile::verify_bulk() const {
   const std::span<const std::byte> bytes = source_->bytes();
   const Section& bulk = *find(SectionKind::tensors);

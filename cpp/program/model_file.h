@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -22,6 +24,8 @@ class ModelFile {
 
   // Empty when the file has none; `program` and `tensors` are always there. Valid as long as this object.
   std::span<const std::byte> section(format::SectionKind kind) const;
+  // One that holds JSON, by its name; none when the file has none. Throws InputError for a name that is not of these.
+  std::optional<std::span<const std::byte>> json_section(std::string_view name) const;
   bool has_section(format::SectionKind kind) const { return find(kind) != nullptr; }
 
   uint32_t golden_revision() const { return revision_; }  // numerics revision of the golden vectors

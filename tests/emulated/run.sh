@@ -21,7 +21,7 @@ fail() {
 }
 
 build() { # folder, targets, further cmake arguments
-  cmake -S "$top" -B "$1" -G Ninja -DEMBEDRT_PYTHON=OFF -DEMBEDRT_TESTS=ON -DEMBEDRT_WERROR=ON "${@:3}" >"$work/log"
+  cmake -S "$top" -B "$1" -G Ninja -DEMBEDRT_TESTS=ON -DEMBEDRT_WERROR=ON "${@:3}" >"$work/log"
   # shellcheck disable=SC2086
   ninja -C "$1" $2 >>"$work/log" || { tail -40 "$work/log"; fail "building $1"; }
 }
