@@ -258,44 +258,45 @@ struct WordArithmetic {
   }
 };
 
-struct Avx2 {
-  using V = Avx2Vec;
-  template <size_t channels>
-  using Depthwise = Avx2Depthwise<WordArithmetic, channels>;
-  static constexpr size_t kRows = kManyRows, kPanels = 4;
-  static constexpr int kFloatRows = 6, kFloatPanels = 1;
-  static void begin() {}
-  static void end() {}
-  // vpmaddwd and vpaddd. Columns are read from the first-level cache: the product of two registers that never change
-  // would be made once, before the loop.
-  static uint64_t probe_dot(const ProbeArgs& args) {
-    constexpr int kRowsOf = 2, kColumns = 4, kSteps = 16;
-    const auto* data = static_cast<const __m256i*>(args.data);
-    auto* result = static_cast<__m256i*>(args.result);
-    const __m256i row[kRowsOf] = {data[0], data[1]};
-    __m256i sum[kRowsOf][kColumns] = {};
-    for (uint64_t pass = 0; pass < args.passes; ++pass)
-      for (int step = 0; step < kSteps; ++step)
+template <size_t channels>
+using Depthwise = Avx2Depthwise<WordArithmetic, channels>;
+
+void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
+         int32_t* acc, size_t acc_stride) noexcept {
+  if (rows <= kFewRows) return dot_blocks<FewRows>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+  for (size_t row = 0; row < rows; row += kManyRows)
+    dot_blocks<ManyRows>(a + row * a_stride, a_stride, rows - row < kManyRows ? rows - row : kManyRows, w, panel_stride,
+                         k, panels, acc + row * acc_stride, acc_stride);
+}
+
+// vpmaddwd and vpaddd. Columns are read from the first-level cache: the product of two registers that never change
+// would be made once, before the loop.
+uint64_t probe(const ProbeArgs& args) noexcept {
+  constexpr int kRows = 2, kColumns = 4, kSteps = 16;
+  const auto* data = static_cast<const __m256i*>(args.data);
+  auto* result = static_cast<__m256i*>(args.result);
+  const __m256i row[kRows] = {data[0], data[1]};
+  __m256i sum[kRows][kColumns] = {};
+  for (uint64_t pass = 0; pass < args.passes; ++pass)
+    for (int step = 0; step < kSteps; ++step)
 #pragma GCC unroll 4
-        for (int c = 0; c < kColumns; ++c)
+      for (int c = 0; c < kColumns; ++c)
 #pragma GCC unroll 2
-          for (int r = 0; r < kRowsOf; ++r)
-            sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(row[r], data[kColumns * step + c]));
-    for (int r = 0; r < kRowsOf; ++r)
-      for (int c = 0; c < kColumns; ++c) result[kColumns * r + c] = sum[r][c];
-    return args.passes * kSteps * kColumns * kRowsOf * 16;
-  }
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                  size_t panels, int32_t* acc, size_t acc_stride) {
-    if (rows <= kFewRows) return dot_blocks<FewRows>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-    for (size_t row = 0; row < rows; row += kManyRows)
-      dot_blocks<ManyRows>(a + row * a_stride, a_stride, rows - row < kManyRows ? rows - row : kManyRows, w,
-                           panel_stride, k, panels, acc + row * acc_stride, acc_stride);
-  }
-};
+        for (int r = 0; r < kRows; ++r)
+          sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(row[r], data[kColumns * step + c]));
+  for (int r = 0; r < kRows; ++r)
+    for (int c = 0; c < kColumns; ++c) result[kColumns * r + c] = sum[r][c];
+  return args.passes * kSteps * kColumns * kRows * 16;
+}
+
+constexpr Dot kDot = {.rows = kManyRows, .panels = 4, .run = dot, .probe = probe};
+static_assert(fits(kDot));
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<Depthwise>();
 
 }  // namespace
 
-const Kernels avx2_kernels = make_kernels<Avx2>("avx2");
+constinit const VectorKernels avx2_vectors = make_vector_kernels<Avx2Vec>();
+constinit const Kernels avx2_kernels = {
+    .name = "avx2", .vectors = &avx2_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
 
 }  // namespace embedrt

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 
 #include "kernels/depthwise_i8.h"
-#include "kernels/vec_avx2.h"
 
 namespace embedrt {
 namespace {
@@ -14,7 +13,6 @@ namespace {
 // one register.
 template <class Arithmetic, size_t channels>
 struct Avx2Depthwise {
-  using V = Avx2Vec;
   using Pixel = typename Arithmetic::Pixel;
   using Weight = typename Arithmetic::Weight;
   static constexpr size_t kChannels = channels, kLanes = channels, kLines = Arithmetic::kLines;

@@ -6,14 +6,12 @@
 #include <immintrin.h>
 
 #include "kernels/depthwise_i8.h"
-#include "kernels/vec_avx512.h"
 
 namespace embedrt {
 namespace {
 
 template <size_t channels>
 struct Avx512VnniDepthwise {
-  using V = Avx512Vec;
   using Pixel = uint8_t;
   using Weight = int8_t;
   static constexpr size_t kChannels = channels, kLanes = 64, kLines = 4;

@@ -3,8 +3,9 @@
 
 #include "isa/avx2_depthwise.h"
 #include "isa/tables.h"
-#include "kernels/table.h"
-#include "kernels/vec_avx2.h"
+#include "kernels/dot.h"
+#include "kernels/dot_tiles.h"
+#include "kernels/probe.h"
 
 namespace embedrt {
 namespace {
@@ -87,31 +88,31 @@ struct VnniArithmetic {
   static __m256i add(__m256i sums, __m256i x, __m256i w) { return _mm256_dpbusd_avx_epi32(sums, x, w); }
 };
 
-struct AvxVnni {
-  using V = Avx2Vec;
-  template <size_t channels>
-  using Depthwise = Avx2Depthwise<VnniArithmetic, channels>;
-  static constexpr size_t kRows = 48, kPanels = 6;
-  static constexpr int kFloatRows = 6, kFloatPanels = 1;
-  static void begin() {}
-  static void end() {}
-  static uint64_t probe_dot(const ProbeArgs& args) {
-    return probe_chains<__m256i, 12>(
-        args, [](__m256i sum, __m256i row, __m256i columns) { return _mm256_dpbusd_avx_epi32(sum, row, columns); });
-  }
-  // Few rows take more panels at a time.
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                  size_t panels, int32_t* acc, size_t acc_stride) {
-    const auto dot = rows == 1   ? dot_panels<AvxVnniTiles, 6>
-                     : rows == 2 ? dot_panels<AvxVnniTiles, 3>
-                     : rows == 3 ? dot_panels<AvxVnniTiles, 2>
-                                 : dot_panels<AvxVnniTiles, 1>;
-    dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-  }
-};
+template <size_t channels>
+using Depthwise = Avx2Depthwise<VnniArithmetic, channels>;
+
+// Few rows take more panels at a time.
+void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
+         int32_t* acc, size_t acc_stride) noexcept {
+  const auto run = rows == 1   ? dot_panels<AvxVnniTiles, 6>
+                   : rows == 2 ? dot_panels<AvxVnniTiles, 3>
+                   : rows == 3 ? dot_panels<AvxVnniTiles, 2>
+                               : dot_panels<AvxVnniTiles, 1>;
+  run(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+}
+
+uint64_t probe(const ProbeArgs& args) noexcept {
+  return probe_chains<__m256i, 12>(
+      args, [](__m256i sum, __m256i row, __m256i columns) { return _mm256_dpbusd_avx_epi32(sum, row, columns); });
+}
+
+constexpr Dot kDot = {.rows = 48, .panels = 6, .run = dot, .probe = probe};
+static_assert(fits(kDot));
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<Depthwise>();
 
 }  // namespace
 
-const Kernels avxvnni_kernels = make_kernels<AvxVnni>("avxvnni");
+constinit const Kernels avxvnni_kernels = {
+    .name = "avxvnni", .vectors = &avx2_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
 
 }  // namespace embedrt

@@ -1,6 +1,7 @@
 // Baseline aarch64, without the dot product instructions: bytes are multiplied to 16 bits and added in pairs to 32.
 #include "isa/plain_depthwise.h"
 #include "isa/tables.h"
+#include "kernels/dot_tiles.h"
 #include "kernels/table.h"
 #include "kernels/vec_neon.h"
 
@@ -62,22 +63,19 @@ struct NeonTiles {
   }
 };
 
-struct Neon {
-  using V = NeonVec;
-  template <size_t channels>
-  using Depthwise = PlainDepthwise<V, channels>;
-  static constexpr size_t kRows = 32, kPanels = 4;
-  static constexpr int kFloatRows = 6, kFloatPanels = 1;
-  static void begin() {}
-  static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                  size_t panels, int32_t* acc, size_t acc_stride) {
-    dot_panels<NeonTiles, 1>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-  }
-};
+void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
+         int32_t* acc, size_t acc_stride) noexcept {
+  dot_panels<NeonTiles, 1>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+}
+
+constexpr Dot kDot = {.rows = 32, .panels = 4, .run = dot};
+static_assert(fits(kDot));
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<PlainDepthwise>();
 
 }  // namespace
 
-const Kernels neon_kernels = make_kernels<Neon>("neon");
+constinit const VectorKernels neon_vectors = make_vector_kernels<NeonVec>();
+constinit const Kernels neon_kernels = {
+    .name = "neon", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
 
 }  // namespace embedrt

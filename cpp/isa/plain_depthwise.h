@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/depthwise_i8.h"
+
 namespace embedrt {
 namespace {
 
-template <class Vectors, size_t channels>
+template <size_t channels>
 struct PlainDepthwise {
-  using V = Vectors;
   using Pixel = int16_t;
   using Weight = int16_t;
   static constexpr size_t kChannels = channels, kLanes = channels, kLines = 1;

@@ -8,7 +8,7 @@ namespace embedrt {
 namespace {
 
 inline void plain_dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                      size_t panels, int32_t* acc, size_t acc_stride) {
+                      size_t panels, int32_t* acc, size_t acc_stride) noexcept {
   for (size_t panel = 0; panel < panels; ++panel) {
     for (size_t row = 0; row < rows; ++row) {
       int32_t sum[16] = {};

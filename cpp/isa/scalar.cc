@@ -8,22 +8,14 @@
 namespace embedrt {
 namespace {
 
-struct Scalar {
-  using V = ScalarVec;
-  template <size_t channels>
-  using Depthwise = PlainDepthwise<V, channels>;
-  static constexpr size_t kRows = 16, kPanels = 4;
-  static constexpr int kFloatRows = 1, kFloatPanels = 1;
-  static void begin() {}
-  static void end() {}
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                  size_t panels, int32_t* acc, size_t acc_stride) {
-    plain_dot(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-  }
-};
+constexpr Dot kDot = {.rows = 16, .panels = 4, .run = plain_dot};
+static_assert(fits(kDot));
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<PlainDepthwise>();
 
 }  // namespace
 
-const Kernels scalar_kernels = make_kernels<Scalar>("scalar");
+constinit const VectorKernels scalar_vectors = make_vector_kernels<ScalarVec>();
+constinit const Kernels scalar_kernels = {
+    .name = "scalar", .vectors = &scalar_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
 
 }  // namespace embedrt

@@ -21,8 +21,7 @@ struct AttentionF32Layout {
   }
 };
 
-template <class V>
-size_t attention_f32_scratch(size_t tokens, size_t head_dim, size_t) noexcept {
+inline size_t attention_f32_scratch(size_t tokens, size_t head_dim, size_t) noexcept {
   return AttentionF32Layout(tokens, head_dim).total;
 }
 

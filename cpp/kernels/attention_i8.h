@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/attention_keys.h"
+#include "kernels/dot.h"
 #include "kernels/math.h"
 #include "kernels/quantize.h"
 #include "kernels/rows.h"
@@ -25,9 +26,8 @@ constexpr size_t tile_keys(size_t tokens, size_t window, size_t rows) {
 
 // Queries in a tile: as many as a pass of the dot takes, fewer where a row of scores is long, or a window narrow: a
 // tile computes the keys of all its queries for each of them.
-template <class Isa>
-size_t query_rows(size_t tokens, size_t window) {
-  size_t rows = Isa::kRows;
+inline size_t query_rows(const Dot& dot, size_t tokens, size_t window) {
+  size_t rows = dot.rows;
   if (window > 0 && window < rows) rows = round_up(window, 16);
   while (rows > 16 && rows * tile_keys(tokens, window, rows) > kTileScores) rows -= 16;
   return rows;
@@ -77,20 +77,21 @@ struct AttentionI8Layout {
 
 constexpr float kLog2E = 1.44269504f;
 
-template <class Isa>
+template <class V>
 struct AttentionI8 {
-  using V = typename Isa::V;
   using F = typename V::F;
   using I = typename V::I;
 
+  const Dot& dot;
   const AttentionArgs& args;
   const size_t rows;  // of a tile
   const AttentionI8Layout at;
   char* const base;
 
-  explicit AttentionI8(const AttentionArgs& a)
-      : args(a),
-        rows(query_rows<Isa>(a.keys(), a.window)),
+  AttentionI8(const Dot& d, const AttentionArgs& a)
+      : dot(d),
+        args(a),
+        rows(query_rows(d, a.keys(), a.window)),
         at(a.keys(), a.head_dim, a.window, rows),
         base(static_cast<char*>(a.scratch)) {}
 
@@ -156,8 +157,8 @@ struct AttentionI8 {
     uint8_t* ones = piece<uint8_t>(at.query);
     for (size_t c = 0; c < at.query_stride; ++c) ones[c] = c < args.head_dim ? 128 : 0;
     const int32_t* shift = piece<int32_t>(at.shift);
-    Isa::dot(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.key_panels,
-             piece<int32_t>(at.shift), at.key_panels * 16);
+    dot.run(ones, at.query_stride, 1, piece<int8_t>(at.keys), at.key_stride, args.head_dim, at.key_panels,
+            piece<int32_t>(at.shift), at.key_panels * 16);
     const F base2 = V::set1(args.scale * kLog2E), none = V::set1(0.0f);
     for (size_t j = 0; j < args.keys(); j += 16) {
       const F factor = V::mul(V::load(piece<float>(at.key_scale) + j), base2);
@@ -303,8 +304,8 @@ struct AttentionI8 {
       }
     }
     int32_t* acc = piece<int32_t>(at.scores);
-    Isa::dot(query, at.query_stride, count, piece<int8_t>(at.keys) + low / 16 * at.key_stride, at.key_stride,
-             args.head_dim, round_up(keys, 16) / 16, acc, at.score_stride);
+    dot.run(query, at.query_stride, count, piece<int8_t>(at.keys) + low / 16 * at.key_stride, at.key_stride,
+            args.head_dim, round_up(keys, 16) / 16, acc, at.score_stride);
     // Each query's planes one after the other: one product with the values serves both.
     uint8_t* planes = piece<uint8_t>(at.planes);
     const auto softmax = [&]<int N>(size_t i) {
@@ -334,8 +335,8 @@ struct AttentionI8 {
     for (; row < count; ++row) softmax.template operator()<1>(row);
     for (size_t i = 0; i < count; i += 16) V::store(scale + i, V::div(V::set1(1.0f), V::load(scale + i)));
     int32_t* product = piece<int32_t>(at.out);
-    Isa::dot(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values) + low * 16, at.value_stride, keys,
-             at.out_stride / 16, product, at.out_stride);
+    dot.run(planes, at.plane_stride, 2 * count, piece<int8_t>(at.values) + low * 16, at.value_stride, keys,
+            at.out_stride / 16, product, at.out_stride);
     const F radix = V::set1(256.0f);
     for (size_t i = 0; i < count; ++i) {
       const F inverse = V::set1(scale[i]);
@@ -363,7 +364,7 @@ struct AttentionI8 {
 
   void run() const {
     const size_t group = args.heads / args.kv_heads, width = args.kv_heads * args.head_dim;
-    Isa::begin();
+    const DotInUse in_use(dot);
     for (size_t kv = 0; kv < args.kv_heads; ++kv) {
       const float* k = args.qkv + (args.heads + kv) * args.head_dim;
       pack_keys(k);
@@ -379,15 +380,13 @@ struct AttentionI8 {
         }
       }
     }
-    Isa::end();
   }
 };
 
 // Enough for any segment of at most `tokens`: a shorter one may have more queries in a tile.
-template <class Isa>
-size_t attention_i8_scratch(size_t tokens, size_t head_dim, size_t window) noexcept {
+inline size_t attention_i8_scratch(const Dot& dot, size_t tokens, size_t head_dim, size_t window) noexcept {
   size_t most = 0;
-  for (size_t rows = 16; rows <= Isa::kRows; rows += 16) {
+  for (size_t rows = 16; rows <= dot.rows; rows += 16) {
     const bool always = rows == 16 || rows * tile_keys(tokens, window, rows) <= kTileScores;
     const size_t longest = always || kTileScores / rows > tokens ? tokens : kTileScores / rows;
     const size_t total = AttentionI8Layout(longest, head_dim, window, rows).total;
@@ -396,9 +395,9 @@ size_t attention_i8_scratch(size_t tokens, size_t head_dim, size_t window) noexc
   return most;
 }
 
-template <class Isa>
-void attention_i8(const AttentionArgs& args) noexcept {
-  AttentionI8<Isa>(args).run();
+template <class V>
+void attention_i8(const Dot& dot, const AttentionArgs& args) noexcept {
+  AttentionI8<V>(dot, args).run();
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Which keys the queries of a segment see.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -1,7 +1,7 @@
 // Rows of bytes with one scale for each column: floats to bytes, bytes times factors, the mean of bytes.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -55,17 +55,18 @@ void finish_outputs(const ConvArgs& args, size_t first, size_t rows, size_t colu
   });
 }
 
-template <class Isa>
-void conv_i8_rows(const ConvI8Args& args, size_t first, size_t rows, const uint8_t* a, size_t a_stride) {
-  alignas(64) int32_t sums[Isa::kRows * 64];
+template <class V>
+void conv_i8_rows(const Dot& dot, const ConvI8Args& args, size_t first, size_t rows, const uint8_t* a,
+                  size_t a_stride) {
+  alignas(64) int32_t sums[kMostDotRows * 64];
   const size_t k = args.window.kernel * args.window.kernel * args.channels, panel_stride = round_up(k, 4) * 16;
   for (size_t column = 0; column < args.n; column += 64) {
     const size_t panels = args.n - column < 64 ? (args.n - column + 15) / 16 : 4;
-    for (size_t row = 0; row < rows; row += Isa::kRows) {
-      const size_t count = rows - row < Isa::kRows ? rows - row : Isa::kRows;
-      Isa::dot(a + row * a_stride, a_stride, count, args.weight + column / 16 * panel_stride, panel_stride, k, panels,
-               sums, 64);
-      finish_outputs<typename Isa::V>(args, first + row, count, column, sums);
+    for (size_t row = 0; row < rows; row += dot.rows) {
+      const size_t count = rows - row < dot.rows ? rows - row : dot.rows;
+      dot.run(a + row * a_stride, a_stride, count, args.weight + column / 16 * panel_stride, panel_stride, k, panels,
+              sums, 64);
+      finish_outputs<V>(args, first + row, count, column, sums);
     }
   }
 }
@@ -73,35 +74,33 @@ void conv_i8_rows(const ConvI8Args& args, size_t first, size_t rows, const uint8
 // A last chunk takes up to so many rows more: a few rows alone would pass all weights once more.
 constexpr size_t kLastRows = 16;
 
-template <class Isa>
-size_t conv_i8_scratch(size_t k) noexcept {
-  return round_up(conv_chunk_rows(quantized_stride(k), Isa::kRows) + kLastRows, 16) * gathered_stride(k);
+inline size_t conv_i8_scratch(const Dot& dot, size_t k) noexcept {
+  return round_up(conv_chunk_rows(quantized_stride(k), dot.rows) + kLastRows, 16) * gathered_stride(k);
 }
 
-template <class Isa>
-void conv_i8(const ConvI8Args& args) noexcept {
+template <class V>
+void conv_i8(const Dot& dot, const ConvI8Args& args) noexcept {
   const size_t k = args.window.kernel * args.window.kernel * args.channels;
-  const size_t chunk = conv_chunk_rows(quantized_stride(k), Isa::kRows), stride = gathered_stride(k);
+  const size_t chunk = conv_chunk_rows(quantized_stride(k), dot.rows), stride = gathered_stride(k);
   const bool in_place = sees_own_pixel(args.window) && args.x_stride % 64 == 0;
-  const Gather<typename Isa::V, uint8_t, uint8_t> gather(args, args.x, args.pad);
+  const Gather<V, uint8_t, uint8_t> gather(args, args.x, args.pad);
   auto* gathered = static_cast<uint8_t*>(args.scratch);
   // A dot reads zeros past k, where no window is ever written.
   const size_t most = args.rows < chunk + kLastRows ? args.rows : chunk + kLastRows;
   if (k % 64 && !in_place)
     for (size_t r = 0; r < most; ++r) std::memset(gathered + r * stride + k, 0, quantized_stride(k) - k);
-  Isa::begin();
+  const DotInUse in_use(dot);
   for (size_t done = 0; done < args.rows;) {
     const size_t first = args.first + done;
     const size_t left = args.rows - done, rows = left <= chunk + kLastRows ? left : chunk;
     if (in_place) {
-      conv_i8_rows<Isa>(args, first, rows, args.x + first * args.x_stride, args.x_stride);
+      conv_i8_rows<V>(dot, args, first, rows, args.x + first * args.x_stride, args.x_stride);
     } else {
       gather.rows(first, rows, gathered, stride);
-      conv_i8_rows<Isa>(args, first, rows, gathered, stride);
+      conv_i8_rows<V>(dot, args, first, rows, gathered, stride);
     }
     done += rows;
   }
-  Isa::end();
 }
 
 // Sums of rows × up to four panels → [rows, 64].
@@ -120,10 +119,9 @@ void conv_f32_tiles(const float* x, size_t x_stride, size_t rows, const float* w
   for (; row < rows; ++row) conv_f32_tile<V, 1, P>(x + row * x_stride, x_stride, w, k, sums + 64 * row);
 }
 
-template <class Isa>
+template <class V>
 void conv_f32_rows(const ConvF32Args& args, size_t first, size_t rows, const float* x, size_t x_stride) {
-  using V = typename Isa::V;
-  constexpr int kTileRows = Isa::kFloatRows, kTilePanels = Isa::kFloatPanels;
+  constexpr int kTileRows = V::kFloatRows, kTilePanels = V::kFloatPanels;
   constexpr size_t kRows = 4 * kTileRows;
   alignas(64) float sums[kRows * 64];
   const size_t k = args.window.kernel * args.window.kernel * args.channels;
@@ -144,28 +142,27 @@ void conv_f32_rows(const ConvF32Args& args, size_t first, size_t rows, const flo
   }
 }
 
-template <class Isa>
+template <class V>
 size_t conv_f32_scratch(size_t k) noexcept {
-  return conv_chunk_rows(k * sizeof(float), 4 * Isa::kFloatRows) * float_stride(k) * sizeof(float);
+  return conv_chunk_rows(k * sizeof(float), 4 * V::kFloatRows) * float_stride(k) * sizeof(float);
 }
 
-template <class Isa>
+template <class V>
 void conv_f32(const ConvF32Args& args) noexcept {
-  using V = typename Isa::V;
   const size_t k = args.window.kernel * args.window.kernel * args.channels;
-  const size_t chunk = conv_chunk_rows(k * sizeof(float), 4 * Isa::kFloatRows), stride = float_stride(k);
+  const size_t chunk = conv_chunk_rows(k * sizeof(float), 4 * V::kFloatRows), stride = float_stride(k);
   auto* gathered = static_cast<float*>(args.scratch);
   for (size_t done = 0; done < args.rows; done += chunk) {
     const size_t first = args.first + done, rows = args.rows - done < chunk ? args.rows - done : chunk;
     if (args.x && sees_own_pixel(args.window)) {
-      conv_f32_rows<Isa>(args, first, rows, args.x + first * args.x_stride, args.x_stride);
+      conv_f32_rows<V>(args, first, rows, args.x + first * args.x_stride, args.x_stride);
       continue;
     }
     if (args.x)
       Gather<V, float, float>(args, args.x, 0.0f).rows(first, rows, gathered, stride);
     else
       Gather<V, float, uint8_t>(args, args.x_u8, 0.0f).rows(first, rows, gathered, stride);
-    conv_f32_rows<Isa>(args, first, rows, gathered, stride);
+    conv_f32_rows<V>(args, first, rows, gathered, stride);
   }
 }
 

@@ -34,8 +34,7 @@ void depthwise_f32_tile(const DepthwiseF32Args& args, size_t y, size_t x, size_t
 constexpr size_t kDepthwiseOutputs = 32;  // of a line at once
 constexpr size_t kDepthwiseColumns = 64;
 
-template <class V>
-size_t depthwise_f32_scratch(const Window&, size_t) noexcept {
+inline size_t depthwise_f32_scratch(const Window&, size_t) noexcept {
   return kDepthwiseOutputs * kDepthwiseColumns * sizeof(float);
 }
 

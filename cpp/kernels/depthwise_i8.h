@@ -18,8 +18,7 @@ struct alignas(64) ByteColumns {
   float scale[64], bias[64], most[64];
 };
 
-// A block of channels of one call. Taps: Isa::Depthwise<channels>, an instruction set's way with 64 or with 32
-// channels.
+// A block of channels of one call. Taps: an instruction set's way with 64 or with 32 channels.
 //   kChannels, kLines     channels of a block, lines of a group
 //   kLanes                sums of a group: kChannels, or twice as many, for two outputs side by side
 //   Pixel, Weight         elements after unpacking; kGroup = kLanes · kLines of them are a group
@@ -34,8 +33,12 @@ struct alignas(64) ByteColumns {
 template <class Taps>
 class DepthwiseBlock {
  public:
-  DepthwiseBlock(const DepthwiseI8Args& args, size_t channel)
-      : args_(args), channel_(channel), layout_(args.window), memory_(static_cast<uint8_t*>(args.scratch)) {
+  DepthwiseBlock(const VectorKernels& vectors, const DepthwiseI8Args& args, size_t channel)
+      : vectors_(vectors),
+        args_(args),
+        channel_(channel),
+        layout_(args.window),
+        memory_(static_cast<uint8_t*>(args.scratch)) {
     std::memset(pad(), args.pad, kChannels);
     set_weights();
     if constexpr (!Taps::kInOrder) set_columns();
@@ -175,14 +178,14 @@ class DepthwiseBlock {
     const Finish& finish = args_.finish;
     const FinishBlock block = {row, span.outputs, channel_, args_.channels, 0};
     if constexpr (Taps::kInOrder) {
-      finish_block<typename Taps::V>(finish, block, sums(), kChannels);
+      vectors_.finish_i32(finish, block, sums(), kChannels);
     } else if (finish.out_u8 && finish.activation == Activation::none && !finish.output_scale) {
       Taps::finish_bytes(sums(), span.steps(), span.outputs, columns(),
                          finish.out_u8 + row * finish.out_stride + channel_, finish.out_stride);
-      if (channel_ + kChannels >= args_.channels) finish_padding<typename Taps::V>(finish, block, channel_ + 64);
+      if (channel_ + kChannels >= args_.channels) finish_padding(finish, block, channel_ + 64);
     } else {
       put_in_order(span.steps());
-      finish_block<typename Taps::V>(finish, block, ordered(), kChannels);
+      vectors_.finish_i32(finish, block, ordered(), kChannels);
     }
   }
 
@@ -195,25 +198,29 @@ class DepthwiseBlock {
       }
   }
 
+  const VectorKernels& vectors_;
   const DepthwiseI8Args& args_;
   const size_t channel_;
   const Layout layout_;
   uint8_t* const memory_;
 };
 
-template <class Isa>
-size_t depthwise_i8_scratch(const Window& window, size_t) noexcept {
-  const size_t wide = DepthwiseBlock<typename Isa::template Depthwise<64>>::scratch(window);
-  const size_t narrow = DepthwiseBlock<typename Isa::template Depthwise<32>>::scratch(window);
-  return wide > narrow ? wide : narrow;
-}
-
-template <class Isa>
-void depthwise_i8(const DepthwiseI8Args& args) noexcept {
-  size_t channel = 0;
-  for (; channel + 32 < args.channels; channel += 64)
-    DepthwiseBlock<typename Isa::template Depthwise<64>>(args, channel).run();
-  if (channel < args.channels) DepthwiseBlock<typename Isa::template Depthwise<32>>(args, channel).run();
+template <template <size_t channels> class Taps>
+constexpr DepthwiseI8 make_depthwise_i8() {
+  return DepthwiseI8{
+      .scratch =
+          [](const Window& window) noexcept {
+            const size_t wide = DepthwiseBlock<Taps<64>>::scratch(window);
+            const size_t narrow = DepthwiseBlock<Taps<32>>::scratch(window);
+            return wide > narrow ? wide : narrow;
+          },
+      .run =
+          [](const VectorKernels& vectors, const DepthwiseI8Args& args) noexcept {
+            size_t channel = 0;
+            for (; channel + 32 < args.channels; channel += 64) DepthwiseBlock<Taps<64>>(vectors, args, channel).run();
+            if (channel < args.channels) DepthwiseBlock<Taps<32>>(vectors, args, channel).run();
+          },
+  };
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The sums of a depthwise convolution of bytes out of unpacked pixels (kernels/depthwise_i8.h), register by register of
-// a group. `Taps` is what Isa::Depthwise says there.
+// a group. `Taps` is explained there.
 #pragma once
 
 #include <cstddef>

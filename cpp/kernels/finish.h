@@ -1,7 +1,8 @@
-// What becomes of the sums of a convolution: `Finish` in kernels/kernels.h, and docs/numerics.md.
+// What becomes of the sums of a convolution: `Finish` in kernels/args.h, and docs/numerics.md.
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "kernels/linear.h"
@@ -61,15 +62,6 @@ class FinishColumns {
   F scale_, bias_, residual_scale_, output_scale_;
 };
 
-// Up to 64 columns, from `column` on, of rows of the result that are of one border class. `n`: the columns of a row.
-struct FinishBlock {
-  size_t row, rows;
-  size_t column, n;
-  size_t border_class;
-
-  size_t panels() const { return n - column < 64 ? (n - column + 15) / 16 : 4; }
-};
-
 template <class V>
 typename V::I load_sums(const int32_t* p) {
   return V::load_int(p);
@@ -102,11 +94,10 @@ void finish_panels(const Finish& finish, const FinishBlock& block, const Sum* su
 }
 
 // Zeros from the last panel to the end of the row's stride.
-template <class V>
-void finish_padding(const Finish& finish, const FinishBlock& block, size_t from) {
+inline void finish_padding(const Finish& finish, const FinishBlock& block, size_t from) {
+  if (from >= finish.out_stride) return;
   for (size_t r = block.row; r < block.row + block.rows; ++r)
-    for (size_t c = from; c < finish.out_stride; c += 16)
-      V::store_bytes(finish.out_u8 + r * finish.out_stride + c, V::set1_int(0));
+    std::memset(finish.out_u8 + r * finish.out_stride + from, 0, finish.out_stride - from);
 }
 
 // The common way to bytes: saturation is the activation. P panels of a row are stored as one cache line.
@@ -140,7 +131,7 @@ void finish_bytes_of(const Finish& finish, const FinishBlock& block, const Sum* 
 
 // Sums, int32_t or float, are [rows, up to 64] at `sums`, rows `stride` apart, whole panels of sixteen.
 template <class V, class Sum>
-void finish_block(const Finish& finish, const FinishBlock& block, const Sum* sums, size_t stride) {
+void finish_block(const Finish& finish, const FinishBlock& block, const Sum* sums, size_t stride) noexcept {
   size_t written = block.column;
   if (finish.out_u8 && finish.activation == Activation::none && !finish.residual && !finish.output_scale) {
     finish_bytes_of<V, 4>(finish, block, sums, stride);
@@ -150,7 +141,7 @@ void finish_block(const Finish& finish, const FinishBlock& block, const Sum* sum
                     [&]<Activation activation>() { finish_panels<V, activation>(finish, block, sums, stride); });
     written += 16 * block.panels();
   }
-  if (finish.out_u8 && written >= block.n) finish_padding<V>(finish, block, written);
+  if (finish.out_u8 && written >= block.n) finish_padding(finish, block, written);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -2,6 +2,7 @@
 // residual while the sums are in the first-level cache. float32: each output accumulated over k in order.
 #pragma once
 
+#include "kernels/dot.h"
 #include "kernels/math.h"
 #include "kernels/wide.h"
 
@@ -44,34 +45,30 @@ void finish_panel(const LinearI8Args& args, size_t row0, size_t rows, size_t n, 
   for (; r < rows; ++r) finish.template operator()<1>(r);
 }
 
-// Isa: `V`, the vectors; `kRows` × `kPanels`, the sums of one pass (they should fit the first-level cache beside the
-// weights of the panels); begin() and end() around a kernel (tile units want to be configured); dot(), as in Kernels.
-template <class Isa, Activation activation, size_t planes>
-void linear_i8_with(const LinearI8Args& args) {
-  alignas(64) int32_t acc[Isa::kRows * Isa::kPanels * 16];
-  constexpr size_t kRows = Isa::kRows / planes;
-  constexpr size_t kStride = 16 * Isa::kPanels;
+template <class V, Activation activation, size_t planes>
+void linear_i8_with(const Dot& dot, const LinearI8Args& args) {
+  alignas(64) int32_t acc[kMostDotSums];
+  const size_t pass_rows = dot.rows / planes, acc_stride = 16 * dot.panels;
   const size_t panel_stride = round_up(args.k, 4) * 16;
   const size_t all_panels = round_up(args.n, 16) / 16;
-  Isa::begin();
-  for (size_t panel = 0; panel < all_panels; panel += Isa::kPanels) {
-    const size_t panels = all_panels - panel < Isa::kPanels ? all_panels - panel : Isa::kPanels;
-    for (size_t row = 0; row < args.rows; row += kRows) {
-      const size_t rows = args.rows - row < kRows ? args.rows - row : kRows;
-      Isa::dot(args.x.data + row * args.x.stride, args.x.stride / planes, rows * planes,
-               args.weight + panel * panel_stride, panel_stride, args.k, panels, acc, kStride);
+  const DotInUse in_use(dot);
+  for (size_t panel = 0; panel < all_panels; panel += dot.panels) {
+    const size_t panels = all_panels - panel < dot.panels ? all_panels - panel : dot.panels;
+    for (size_t row = 0; row < args.rows; row += pass_rows) {
+      const size_t rows = args.rows - row < pass_rows ? args.rows - row : pass_rows;
+      dot.run(args.x.data + row * args.x.stride, args.x.stride / planes, rows * planes,
+              args.weight + panel * panel_stride, panel_stride, args.k, panels, acc, acc_stride);
       for (size_t p = 0; p < panels; ++p)
-        finish_panel<typename Isa::V, activation, planes>(args, row, rows, 16 * (panel + p), acc + 16 * p, kStride);
+        finish_panel<V, activation, planes>(args, row, rows, 16 * (panel + p), acc + 16 * p, acc_stride);
     }
   }
-  Isa::end();
 }
 
-template <class Isa>
-void linear_i8(const LinearI8Args& args) noexcept {
+template <class V>
+void linear_i8(const Dot& dot, const LinearI8Args& args) noexcept {
   with_activation(args.activation, [&]<Activation activation>() {
-    if (args.x.planes == 2) return linear_i8_with<Isa, activation, 2>(args);
-    linear_i8_with<Isa, activation, 1>(args);
+    if (args.x.planes == 2) return linear_i8_with<V, activation, 2>(dot, args);
+    linear_i8_with<V, activation, 1>(dot, args);
   });
 }
 
@@ -109,30 +106,29 @@ void linear_f32_tile(const LinearF32Args& args, size_t row, size_t panel) {
   }
 }
 
-template <class Isa, Activation activation>
+template <class V, Activation activation>
 void linear_f32_with(const LinearF32Args& args) {
-  using V = typename Isa::V;
   const size_t panels = round_up(args.n, 16) / 16;
   for (size_t panel = 0; panel < panels;) {
-    const bool pair = Isa::kFloatPanels == 2 && panels - panel >= 2;
+    const bool pair = V::kFloatPanels == 2 && panels - panel >= 2;
     size_t row = 0;
     if (pair) {
-      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows)
-        linear_f32_tile<V, activation, Isa::kFloatRows, Isa::kFloatPanels>(args, row, panel);
-      for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, Isa::kFloatPanels>(args, row, panel);
+      for (; row + V::kFloatRows <= args.rows; row += V::kFloatRows)
+        linear_f32_tile<V, activation, V::kFloatRows, V::kFloatPanels>(args, row, panel);
+      for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, V::kFloatPanels>(args, row, panel);
       panel += 2;
     } else {
-      for (; row + Isa::kFloatRows <= args.rows; row += Isa::kFloatRows)
-        linear_f32_tile<V, activation, Isa::kFloatRows, 1>(args, row, panel);
+      for (; row + V::kFloatRows <= args.rows; row += V::kFloatRows)
+        linear_f32_tile<V, activation, V::kFloatRows, 1>(args, row, panel);
       for (; row < args.rows; ++row) linear_f32_tile<V, activation, 1, 1>(args, row, panel);
       panel += 1;
     }
   }
 }
 
-template <class Isa>
+template <class V>
 void linear_f32(const LinearF32Args& args) noexcept {
-  with_activation(args.activation, [&]<Activation activation>() { linear_f32_with<Isa, activation>(args); });
+  with_activation(args.activation, [&]<Activation activation>() { linear_f32_with<V, activation>(args); });
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 // And the activations made of them.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 #ifdef __FAST_MATH__
 #error "-ffast-math breaks the numerics contract (docs/numerics.md)"

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

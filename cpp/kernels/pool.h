@@ -1,7 +1,7 @@
 // One segment's rows → one row. Sums run in row order.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -2,16 +2,15 @@
 // Operands come from memory and results go there, so that no compiler foresees or drops the work.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {
 
 // As many independent sums as a tile of linear_f32 has.
-template <class Isa>
-uint64_t probe_fma(const ProbeArgs& args) {
-  using V = typename Isa::V;
-  constexpr int kSums = Isa::kFloatRows * Isa::kFloatPanels;
+template <class V>
+uint64_t probe_fma(const ProbeArgs& args) noexcept {
+  constexpr int kSums = V::kFloatRows * V::kFloatPanels;
   static_assert(kSums * 64 <= kProbeResultBytes);
   const auto* data = static_cast<const float*>(args.data);
   auto* result = static_cast<float*>(args.result);
@@ -28,7 +27,7 @@ uint64_t probe_fma(const ProbeArgs& args) {
 }
 
 template <class V>
-uint64_t probe_read(const ProbeArgs& args) {
+uint64_t probe_read(const ProbeArgs& args) noexcept {
   const auto* data = static_cast<const int32_t*>(args.data);
   const size_t count = args.bytes / sizeof(int32_t);
   typename V::I sum[4];
@@ -56,27 +55,6 @@ uint64_t probe_chains(const ProbeArgs& args, Dot dot) {
 #pragma GCC unroll 16
   for (int i = 0; i < kSums; ++i) result[i] = sum[i];
   return args.passes * kSums * sizeof(Vector);
-}
-
-// Isa::probe_dot(args), where the instruction set has one: independent chains of the instructions that multiply bytes,
-// on registers as far as it can be, as many as hide their latency.
-template <class Isa>
-uint64_t probe(const ProbeArgs& args) noexcept {
-  switch (args.probe) {
-    case Probe::int8_dot:
-      if constexpr (requires { Isa::probe_dot(args); }) {
-        Isa::begin();
-        const uint64_t done = Isa::probe_dot(args);
-        Isa::end();
-        return done;
-      }
-      return 0;
-    case Probe::fp32_fma:
-      return probe_fma<Isa>(args);
-    case Probe::read:
-      return probe_read<typename Isa::V>(args);
-  }
-  return 0;
 }
 
 }  // namespace

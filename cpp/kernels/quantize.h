@@ -2,7 +2,7 @@
 // rows").
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -1,7 +1,7 @@
 // Kernels that work row by row without a product: norm, lookup, add, normalise.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/args.h"
 
 namespace embedrt {
 namespace {

@@ -10,6 +10,7 @@ namespace {
 
 struct Avx2Vec {
   static constexpr int kSideBySide = 2;  // vectors that fit the registers side by side (kernels/wide.h)
+  static constexpr int kFloatRows = 6, kFloatPanels = 1;  // of a tile of float products
 
   struct F {
     __m256 lo, hi;

@@ -10,6 +10,7 @@ namespace {
 
 struct Avx512Vec {
   static constexpr int kSideBySide = 4;  // vectors that fit the registers side by side (kernels/wide.h)
+  static constexpr int kFloatRows = 8, kFloatPanels = 2;  // of a tile of float products
 
   using F = __m512;
   using I = __m512i;

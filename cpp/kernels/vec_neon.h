@@ -12,6 +12,7 @@ namespace {
 
 struct NeonVec {
   static constexpr int kSideBySide = 1;  // vectors that fit the registers side by side (kernels/wide.h)
+  static constexpr int kFloatRows = 6, kFloatPanels = 1;  // of a tile of float products
 
   struct F {
     float32x4_t a, b, c, d;

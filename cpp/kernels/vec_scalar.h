@@ -34,6 +34,7 @@ inline float fused_multiply_add(float a, float b, float c) {
 
 struct ScalarVec {
   static constexpr int kSideBySide = 1;  // vectors that fit the registers side by side (kernels/wide.h)
+  static constexpr int kFloatRows = 1, kFloatPanels = 1;  // of a tile of float products
 
   struct F {
     float v[16];

@@ -121,16 +121,15 @@ struct HeadsTiles {
 size_t scratch(const Kernels& kernels, const Instruction& instruction, const Instruction*, size_t rows,
                size_t longest) {
   const auto kernel =
-      instruction.words[kPrecision] == kFloat32 ? kernels.attention_f32_scratch : kernels.attention_i8_scratch;
+      instruction.words[kPrecision] == kFloat32 ? &Kernels::attention_f32_scratch : &Kernels::attention_i8_scratch;
   return HeadsTiles::most_bytes(instruction, tile_rows(rows, longest)) +
-         kernel(longest, heads_of(instruction).columns, instruction.words[kWindow]);
+         (kernels.*kernel)(longest, heads_of(instruction).columns, instruction.words[kWindow]);
 }
 
 // Some heads of some items. qkv has these heads alone; its rows and those of out are those of the items.
 void run_heads(const RunContext& context, const Instruction& instruction, Items items, const View& qkv,
                const HeadsRange& heads, std::byte* scratch, float* out) {
-  const auto kernel =
-      instruction.words[kPrecision] == kFloat32 ? context.kernels.attention_f32 : context.kernels.attention_i8;
+  const auto kernel = instruction.words[kPrecision] == kFloat32 ? &Kernels::attention_f32 : &Kernels::attention_i8;
   const Tensor* table = instruction.tensors[kBias];
   const size_t bias_stride = table ? round_up(table->columns, 16) : 0;
   // That of a query and the key in the same row stands in the middle.
@@ -139,7 +138,7 @@ void run_heads(const RunContext& context, const Instruction& instruction, Items 
     const size_t first = context.starts[item] - context.starts[items.first];
     const size_t tokens = context.starts[item + 1] - context.starts[item];
     if (tokens == 0) continue;
-    kernel({
+    (context.kernels.*kernel)({
         .qkv = qkv.x + first * qkv.stride,
         .qkv_stride = qkv.stride,
         .tokens = tokens,

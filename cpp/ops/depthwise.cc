@@ -87,8 +87,8 @@ extern const Op depthwise_op = {
     .scratch =
         [](const Kernels& kernels, const Instruction& instruction, const Instruction*, size_t, size_t) {
           const ValueType& x = instruction.input_types[0];
-          const auto kernel = quantised(instruction) ? kernels.depthwise_i8_scratch : kernels.depthwise_f32_scratch;
-          return kernel(window_of(instruction, x.height, x.width), x.columns);
+          const auto kernel = quantised(instruction) ? &Kernels::depthwise_i8_scratch : &Kernels::depthwise_f32_scratch;
+          return (kernels.*kernel)(window_of(instruction, x.height, x.width), x.columns);
         },
     .run = run,
 };

@@ -125,17 +125,17 @@ void run(const RunContext& context, const Instruction& instruction) {
     }
     args.out = context.output.x;
     args.out_stride = context.output.stride;
-    if (context.threads == 1) return kernel(args);
+    if (context.threads == 1) return (context.kernels.*kernel)(args);
     const size_t panels = round_up(args.n, 16) / 16, shares = std::min<size_t>(panels, context.threads);
     parallel_for(context.threads, shares, [&](size_t share, unsigned) {
       const size_t first = panels * share / shares * 16, last = std::min(args.n, panels * (share + 1) / shares * 16);
-      kernel(columns(args, first, last - first));
+      (context.kernels.*kernel)(columns(args, first, last - first));
     });
   };
   if (quantised(instruction)) {
-    call(context.kernels.linear_i8, i8_args(instruction, context.inputs[0], context.rows));
+    call(&Kernels::linear_i8, i8_args(instruction, context.inputs[0], context.rows));
   } else {
-    call(context.kernels.linear_f32, f32_args(instruction, context.inputs[0], context.rows));
+    call(&Kernels::linear_f32, f32_args(instruction, context.inputs[0], context.rows));
   }
 }
 
@@ -155,12 +155,12 @@ void run_linear_columns(const Kernels& kernels, const Instruction& instruction, 
     args = columns(args, first, count);
     args.out = out;
     args.out_stride = out_stride;
-    kernel(args);
+    (kernels.*kernel)(args);
   };
   if (quantised(instruction)) {
-    call(kernels.linear_i8, i8_args(instruction, x, rows));
+    call(&Kernels::linear_i8, i8_args(instruction, x, rows));
   } else {
-    call(kernels.linear_f32, f32_args(instruction, x, rows));
+    call(&Kernels::linear_f32, f32_args(instruction, x, rows));
   }
 }
 

@@ -88,9 +88,9 @@ KernelCase attention_case(bool integer, Shape shape, Scene scene, Sight sight = 
             const size_t longest = shape.tokens + 3;
             FloatRows bias(shape.heads, 2 * longest - 1,
                            sight.bias == Sight::Bias::special ? Filling::special : Filling::plain, random);
-            const auto size = integer ? kernels.attention_i8_scratch : kernels.attention_f32_scratch;
-            Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim, sight.window));
-            (integer ? kernels.attention_i8 : kernels.attention_f32)({
+            const auto size = integer ? &Kernels::attention_i8_scratch : &Kernels::attention_f32_scratch;
+            Guarded<uint8_t> scratch((kernels.*size)(shape.tokens, shape.head_dim, sight.window));
+            (kernels.*(integer ? &Kernels::attention_i8 : &Kernels::attention_f32))({
                 .qkv = qkv.row(0),
                 .qkv_stride = qkv.stride(),
                 .tokens = shape.tokens,

@@ -123,8 +123,8 @@ KernelCase depthwise_case(bool integer, Window window, size_t channels, Lines li
             const float size = 0x1p-7f / static_cast<float>(window.kernel);
             Columns scale(channels, size, 0.0f, filling, random), bias(channels, 200.0f, 100.0f, filling, random);
             Columns output_scale(channels, 0.5f, 1.0f, filling, random);
-            Guarded<uint8_t> scratch(
-                (integer ? kernels.depthwise_i8_scratch : kernels.depthwise_f32_scratch)(window, channels));
+            Guarded<uint8_t> scratch((kernels.*(integer ? &Kernels::depthwise_i8_scratch
+                                                        : &Kernels::depthwise_f32_scratch))(window, channels));
             DepthwiseArgs args{};
             args.window = window;
             args.channels = channels;

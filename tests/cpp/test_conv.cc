@@ -89,7 +89,7 @@ void for_outputs(const ConvArgs& args, Output output) {
   }
 }
 
-void plain_conv_i8(const ConvI8Args& args) noexcept {
+void plain_conv_i8(const Dot&, const ConvI8Args& args) noexcept {
   const size_t k4 = round_up(args.window.kernel * args.window.kernel * args.channels, 4);
   for_outputs(args, [&](size_t row, size_t y, size_t x, size_t n, float bias) {
     int64_t sum = 0;
@@ -118,9 +118,11 @@ void plain_conv_f32(const ConvF32Args& args) noexcept {
 
 TEST(conv_scalar_is_the_plain_loops) {
   const Kernels scalar = *kernels_of("scalar");
+  VectorKernels vectors = *scalar.vectors;
+  vectors.conv_i8 = plain_conv_i8;
+  vectors.conv_f32 = plain_conv_f32;
   Kernels plain = scalar;
-  plain.conv_i8 = plain_conv_i8;
-  plain.conv_f32 = plain_conv_f32;
+  plain.vectors = &vectors;
   for (const KernelCase& one : conv_cases(Amount::quick)) {
     try {
       check(one.run(scalar) == one.run(plain), "differs from plain loops", __FILE__, __LINE__,

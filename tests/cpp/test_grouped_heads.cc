@@ -53,12 +53,12 @@ TEST(grouped_attention_is_that_of_repeated_heads) {
               RandomRows grouped(kTokens, heads.width()), bias(heads.count, 2 * kTokens - 1);
               Repeated all(grouped, kTokens, heads);
               const Kernels& kernels = *kernels_of(isa);
-              const auto size = integer ? kernels.attention_i8_scratch : kernels.attention_f32_scratch;
-              Guarded<uint8_t> scratch(size(kTokens, heads.columns, window));
+              const auto size = integer ? &Kernels::attention_i8_scratch : &Kernels::attention_f32_scratch;
+              Guarded<uint8_t> scratch((kernels.*size)(kTokens, heads.columns, window));
               const size_t width = heads.count * heads.columns;
               const auto run = [&](FloatRows& qkv, size_t kv_heads) {
                 FloatRows out(kTokens, width);
-                (integer ? kernels.attention_i8 : kernels.attention_f32)({
+                (kernels.*(integer ? &Kernels::attention_i8 : &Kernels::attention_f32))({
                     .qkv = qkv.row(0),
                     .qkv_stride = qkv.stride(),
                     .tokens = kTokens,
