@@ -1,6 +1,8 @@
 // embedrt-run: what a model file is, and its vectors of token ids or pixels. It stands on the C library alone.
 #include <embedrt.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -168,6 +170,8 @@ Rows room(const embedrt_model* model, const char* name, const char* main, size_t
 }
 
 Rows run_texts(const embedrt_model* model, const Arguments& arguments, const char* output) {
+  const embedrt_info info = info_of(model);
+  if (info.vocabulary == 0) throw std::runtime_error("the model takes no texts");
   const Lines ids = read_lines(arguments.ids);
   embedrt_texts texts{};
   texts.size = sizeof texts;
@@ -181,7 +185,7 @@ Rows run_texts(const embedrt_model* model, const Arguments& arguments, const cha
       throw std::runtime_error(arguments.types + ": its lines are not as long as those of " + arguments.ids);
     texts.types = types.numbers.data();
   }
-  Rows rows = room(model, output, info_of(model).text_output, texts.count, ids.numbers.size(), 0);
+  Rows rows = room(model, output, info.text_output, texts.count, ids.numbers.size(), 0);
   const embedrt_target target{output, rows.values.data(), rows.values.size()};
   embedrt_error error;
   check(embedrt_run_texts(model, &texts, &target, 1, &error), error);
