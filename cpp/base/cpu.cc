@@ -1,6 +1,8 @@
 #include "base/cpu.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <fstream>
 #include <string_view>
@@ -11,15 +13,15 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include "base/windows_api.h"
 #endif
 #if defined(__x86_64__)
-#include <cpuid.h>
-#elif defined(_M_X64)
-#include <intrin.h>
+#include <cpuid.h>  // after Windows' headers, which declare a function by the name of one of its macros
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
-#elif defined(__aarch64__) && defined(__APPLE__)
-#include <sys/sysctl.h>
 #endif
 
 namespace embedrt {
@@ -69,7 +71,7 @@ unsigned smallest_quota(const std::string& mount, std::string path, Quota quota)
   }
 }
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 
 struct Cpuid {
   uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -77,28 +79,15 @@ struct Cpuid {
 
 Cpuid cpuid(uint32_t leaf, uint32_t subleaf) {
   Cpuid r;
-#if defined(_M_X64) && !defined(__GNUC__)
-  int words[4];
-  __cpuid(words, 0);
-  if (static_cast<uint32_t>(words[0]) < leaf) return r;
-  __cpuidex(words, static_cast<int>(leaf), static_cast<int>(subleaf));
-  r = {static_cast<uint32_t>(words[0]), static_cast<uint32_t>(words[1]), static_cast<uint32_t>(words[2]),
-       static_cast<uint32_t>(words[3])};
-#else
   __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);  // leaves zeros when the leaf is unknown
-#endif
   return r;
 }
 
 // Which registers the operating system saves. Written in assembly, since the intrinsic wants a compiler flag.
 uint64_t xcr0() {
-#if defined(_M_X64) && !defined(__GNUC__)
-  return _xgetbv(0);
-#else
   uint32_t low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return uint64_t{high} << 32 | low;
-#endif
 }
 
 constexpr bool bit(uint32_t word, unsigned index) {
@@ -153,10 +142,50 @@ CpuFeatures detect() {
 
 #endif
 
+#if defined(_WIN32)
+
+// Groups have up to 64 processors each. A process begins in one of them, where it has a mask, or from Windows 11 on in
+// all; one that is in several may use all of their processors.
+unsigned processors_of_groups() {
+  std::array<USHORT, 64> groups;
+  USHORT count = groups.size();
+  if (GetProcessGroupAffinity(GetCurrentProcess(), &count, groups.data()) != 0 && count > 1) {
+    DWORD processors = 0;
+    for (USHORT i = 0; i < count; ++i) processors += GetActiveProcessorCount(groups[i]);
+    return processors;
+  }
+  DWORD_PTR mask = 0, system_mask = 0;
+  if (GetProcessAffinityMask(GetCurrentProcess(), &mask, &system_mask) == 0) return 0;
+  return static_cast<unsigned>(std::popcount(mask));
+}
+
+// Windows saves tiles for processes that have asked it to; versions without the function do not know them.
+bool enable_tile_data() {
+  constexpr DWORD64 kTileData = DWORD64{1} << 18;
+  const FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "EnableProcessOptionalXStateFeatures");
+  const auto enable = reinterpret_cast<BOOL(WINAPI*)(DWORD64)>(reinterpret_cast<void*>(found));
+  return enable != nullptr && enable(kTileData) != 0;
+}
+
+// Of the first cache of that level; 0 when the system does not say.
+DWORD second_level_of_windows() {
+  DWORD bytes = 0;
+  GetLogicalProcessorInformation(nullptr, &bytes);
+  std::vector<SYSTEM_LOGICAL_PROCESSOR_INFORMATION> parts(bytes / sizeof(SYSTEM_LOGICAL_PROCESSOR_INFORMATION));
+  if (GetLogicalProcessorInformation(parts.data(), &bytes) == 0) return 0;
+  for (const auto& part : parts)
+    if (part.Relationship == RelationCache && part.Cache.Level == 2) return part.Cache.Size;
+  return 0;
+}
+
+#endif
+
 }  // namespace
 
 unsigned affinity_cpus() {
-#if defined(__linux__)
+#if defined(_WIN32)
+  if (const unsigned processors = processors_of_groups()) return processors;
+#elif defined(__linux__)
   // The kernel's mask may be wider than cpu_set_t: EINVAL asks for more.
   for (size_t count = CPU_SETSIZE; count <= size_t{1} << 20; count *= 2) {
     std::vector<cpu_set_t> set(count / CPU_SETSIZE);
@@ -200,7 +229,9 @@ unsigned default_threads() {
 size_t second_level_cache() {
   static const size_t bytes = [] {
     long long found = 0;
-#if defined(__APPLE__)
+#if defined(_WIN32)
+    found = second_level_of_windows();
+#elif defined(__APPLE__)
     size_t size = sizeof found;
     if (sysctlbyname("hw.l2cachesize", &found, &size, nullptr, 0) != 0) found = 0;
 #elif defined(_SC_LEVEL2_CACHE_SIZE)
@@ -225,8 +256,10 @@ bool request_amx() {
 #if defined(__linux__) && defined(__x86_64__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#elif defined(_WIN32)
+  return enable_tile_data();
 #else
-  return true;
+  return false;
 #endif
 }
 

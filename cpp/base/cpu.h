@@ -26,7 +26,7 @@ struct CpuFeatures {
   bool avx_vnni = false;  // the VEX encoding, of 256 bits
   bool avx512 = false;    // F, BW, DQ and VL: Skylake-SP
   bool avx512_vnni = false;
-  bool amx_int8 = false;     // TILE and INT8; Linux also wants request_amx() once before the first use
+  bool amx_int8 = false;     // TILE and INT8; the system also wants request_amx() once before the first use
   bool dot_product = false;  // aarch64 sdot, udot
   bool int8_matmul = false;  // aarch64 smmla, usmmla
 };
@@ -34,7 +34,7 @@ struct CpuFeatures {
 // Detected once. Has no side effects.
 const CpuFeatures& cpu_features();
 
-// Asks the kernel to let this process use AMX tiles. False when it refuses or the CPU has none.
+// Asks the system to let this process use AMX tiles. False when it refuses, cannot be asked, or the CPU has none.
 bool request_amx();
 
 }  // namespace embedrt

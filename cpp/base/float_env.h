@@ -1,9 +1,9 @@
 // The float environment that docs/numerics.md asks for: rounding to nearest even, subnormals kept, nothing traps.
 #pragma once
 
-#if defined(__SSE__) || defined(_M_X64)
+#if defined(__SSE__)
 #include <xmmintrin.h>
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__)
 #include <stdint.h>
 #else
 #include <cfenv>
@@ -15,10 +15,10 @@ namespace embedrt {
 // they were: other code of the process neither disturbs the arithmetic here nor notices it.
 class FloatEnv {
  public:
-#if defined(__SSE__) || defined(_M_X64)
+#if defined(__SSE__)
   FloatEnv() noexcept : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }  // every exception masked, all other bits zero
   ~FloatEnv() { _mm_setcsr(saved_); }
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__)
   FloatEnv() noexcept {
     asm volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(saved_), "=r"(saved_status_));
     asm volatile("msr fpcr, %0" ::"r"(uint64_t{0}) : "memory");
@@ -36,9 +36,9 @@ class FloatEnv {
   FloatEnv& operator=(const FloatEnv&) = delete;
 
  private:
-#if defined(__SSE__) || defined(_M_X64)
+#if defined(__SSE__)
   unsigned saved_;
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__)
   uint64_t saved_;
   uint64_t saved_status_;
 #else

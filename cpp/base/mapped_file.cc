@@ -10,8 +10,7 @@
 #include "base/error.h"
 
 #ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
+#include "base/windows_api.h"
 #else
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -35,15 +34,44 @@ size_t checked_size(const std::string& path, uint64_t size) {
 
 #ifdef _WIN32
 
+std::wstring wide(const std::string& path) {
+  const int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path.c_str(), -1, nullptr, 0);
+  if (length == 0) throw InputError(path + ": not UTF-8");
+  std::wstring result(static_cast<size_t>(length), L'\0');
+  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path.c_str(), -1, result.data(), length);
+  return result;
+}
+
+// The errno for why a file could not be opened. Folders are refused as if access to them were denied.
+int open_error(DWORD code, const std::wstring& path) {
+  switch (code) {
+    case ERROR_FILE_NOT_FOUND:
+    case ERROR_PATH_NOT_FOUND:
+    case ERROR_INVALID_NAME:
+      return ENOENT;
+    case ERROR_ACCESS_DENIED: {
+      const DWORD attributes = GetFileAttributesW(path.c_str());
+      const bool folder = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+      return folder ? EISDIR : EACCES;
+    }
+    case ERROR_SHARING_VIOLATION:
+      return EACCES;
+    case ERROR_TOO_MANY_OPEN_FILES:
+      return EMFILE;
+    default:
+      return EIO;
+  }
+}
+
 // An open file. Its size is asked once, so that every later bound is about the same number.
 class OpenFile {
  public:
   explicit OpenFile(const std::string& path) : path_(path) {
-    const int length = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
-    std::wstring wide(static_cast<size_t>(length), L'\0');
-    MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, wide.data(), length);
-    handle_ = CreateFileW(wide.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, 0, nullptr);
-    if (handle_ == INVALID_HANDLE_VALUE) fail(path, GetLastError() == ERROR_FILE_NOT_FOUND ? ENOENT : EACCES);
+    const std::wstring name = wide(path);
+    // Others may rename and delete it meanwhile, as everywhere else, but not write into it.
+    constexpr DWORD kShare = FILE_SHARE_READ | FILE_SHARE_DELETE;
+    handle_ = CreateFileW(name.c_str(), GENERIC_READ, kShare, nullptr, OPEN_EXISTING, 0, nullptr);
+    if (handle_ == INVALID_HANDLE_VALUE) fail(path, open_error(GetLastError(), name));
     LARGE_INTEGER size;
     if (GetFileType(handle_) != FILE_TYPE_DISK || GetFileSizeEx(handle_, &size) == 0) {
       CloseHandle(handle_);

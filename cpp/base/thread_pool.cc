@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
-#ifndef _WIN32
+#ifdef _WIN32
+#include "base/windows_api.h"
+#else
 #include <pthread.h>
 #include <signal.h>
 #endif
@@ -27,7 +29,7 @@ constexpr unsigned kMaxThreads = 1024;
 constexpr auto kSpinTime = std::chrono::microseconds(50);
 
 void pause() noexcept {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
   _mm_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
@@ -46,6 +48,16 @@ bool spin_until(Ready ready) {
   } while (std::chrono::steady_clock::now() < end);
   return ready();
 }
+
+#ifdef _WIN32
+// The threads of the pool run this library's code until the process ends, and a library that is being unloaded cannot
+// join them: a thread needs the loader's lock to end, which the unloading one holds. So it stays from here on.
+void keep_loaded() {
+  HMODULE self = nullptr;
+  constexpr DWORD kFlags = GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS;
+  GetModuleHandleExW(kFlags, reinterpret_cast<LPCWSTR>(&keep_loaded), &self);
+}
+#endif
 
 // One call of parallel_for, shared by the threads that work on it.
 struct Job {
@@ -148,7 +160,9 @@ void Pool::run(Job& job, unsigned threads, FunctionRef<bool()> stop) {
 
 void Pool::grow(unsigned workers) {
   if (threads_.size() >= workers || ending_.load()) return;
-#ifndef _WIN32
+#ifdef _WIN32
+  keep_loaded();
+#else
   // Signals belong to the application's threads.
   sigset_t all, before;
   sigfillset(&all);
@@ -221,6 +235,13 @@ void Pool::wait_until_empty() noexcept {
   caller_sleeps_.store(false);
 }
 
+// The pool of this process. It is never destroyed, so that threads that outlive static destruction may still call; it
+// is replaced in the child of a fork, where its threads do not exist and its locks may be held by nobody.
+std::atomic<Pool*> process_pool{nullptr};
+
+#ifndef _WIN32
+std::atomic<Pool*> inherited_pools{nullptr};  // reachable for leak checkers, otherwise unused
+
 void Pool::join() noexcept {
   {
     const std::lock_guard lock(mutex_);
@@ -232,12 +253,6 @@ void Pool::join() noexcept {
   size_.store(0);
 }
 
-// The pool of this process. It is never destroyed, so that threads that outlive static destruction may still call; it
-// is replaced in the child of a fork, where its threads do not exist and its locks may be held by nobody.
-std::atomic<Pool*> process_pool{nullptr};
-std::atomic<Pool*> inherited_pools{nullptr};  // reachable for leak checkers, otherwise unused
-
-#ifndef _WIN32
 void after_fork() {
   fork_generation.fetch_add(1);
   if (Pool* pool = process_pool.exchange(nullptr)) {
@@ -245,24 +260,19 @@ void after_fork() {
     inherited_pools.store(pool);
   }
 }
-#endif
 
-// Joins the pool's threads when the process ends in order. While another thread is still in a call they are left alone.
+// Joins the pool's threads when the process ends in order, or the library is unloaded. While another thread is still in
+// a call they are left alone. Windows ends the threads of a process by itself, and see keep_loaded.
 struct AtExit {
-  AtExit() {
-#ifndef _WIN32
-    pthread_atfork(nullptr, nullptr, after_fork);
-#endif
-  }
+  AtExit() { pthread_atfork(nullptr, nullptr, after_fork); }
   ~AtExit() {
-#ifndef _WIN32  // Windows has ended the threads before it comes here
     Pool* pool = process_pool.load();
     if (pool != nullptr && pool->try_acquire()) pool->join();  // and stays acquired: later calls work alone
-#endif
   }
 };
 
 const AtExit at_exit;
+#endif
 
 Pool& the_pool() {
   if (Pool* pool = process_pool.load()) return *pool;

@@ -41,7 +41,7 @@ class JsonlWriter:
         self._path = path
 
     def __enter__(self) -> JsonlWriter:
-        self._file: IO[str] = self._path.open("w", encoding="utf-8") if self._path else sys.stdout
+        self._file: IO[str] = self._path.open("w", encoding="utf-8", newline="\n") if self._path else sys.stdout
         return self
 
     def __exit__(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,13 +39,14 @@ Exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0 (done), 1 (an error, printed), 2 (wrong usage) or 130 (interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _pipe_utf8()
     try:
         status = _run(arguments)
         sys.stdout.flush()
         return status
     except (EmbedrtError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader, `head` for one, has seen enough. What is left in the buffer must not fail again at exit.
+        if _reader_has_left(error):
+            # `head` for one has seen enough. What is left in the buffer must not fail again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         print(f"embedrt: {error}", file=sys.stderr)
@@ -51,6 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("embedrt: interrupted", file=sys.stderr)
         return 130
+
+
+def _pipe_utf8() -> None:
+    """What goes to a pipe or a file is UTF-8, as what is read from one is, whatever the system's own encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _reader_has_left(error: Exception) -> bool:
+    if isinstance(error, BrokenPipeError):
+        return True
+    # Windows says no more than that an argument is invalid; where a file is meant, the error has its name.
+    return os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
 
 
 def _run(arguments: list[str]) -> int:

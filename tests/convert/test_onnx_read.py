@@ -1,6 +1,7 @@
 """ONNX files, whole and damaged, with their weights inside and beside them."""
 
 import os
+import sys
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ from embedrt_convert.errors import ConversionError
 from embedrt_convert.onnx_graph.read import Value, read, signature
 
 WEIGHTS = {"w": np.arange(12, dtype=np.float32).reshape(4, 3), "b": np.ones(3, np.float32)}
+links = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege")
 FEEDS = {"x": np.random.default_rng(3).normal(size=(2, 4)).astype(np.float32)}
 
 
@@ -60,6 +62,7 @@ def test_external_data(tmp_path, offset, length):
     np.testing.assert_array_equal(run(model, FEEDS)[0], run(linear(), FEEDS)[0])
 
 
+@links
 def test_external_data_in_a_cache_of_links(tmp_path):
     """As hubs keep files: the model and its data are links into one folder of contents."""
     contents, snapshot = tmp_path / "contents", tmp_path / "snapshot"
@@ -97,6 +100,7 @@ def test_external_data_that_is_refused(tmp_path, changes, message):
         read(external(tmp_path, **changes))
 
 
+@links
 def test_external_data_must_not_lead_out_of_the_folder(tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()

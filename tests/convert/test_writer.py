@@ -1,6 +1,7 @@
 """Written files, read back by the tests' own reader of the format, and by the core."""
 
 import json
+import pathlib
 import struct
 
 import numpy as np
@@ -10,6 +11,7 @@ from file_reader import read
 from embedrt import _core
 from embedrt_convert import reference, writer
 from embedrt_convert.builder import IDS, Instruction, Program, Tensor
+from embedrt_convert.errors import ConversionError
 from embedrt_convert.quantize import quantize
 
 SECTIONS = {
@@ -126,6 +128,17 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     target.write_bytes(b"before")
     monkeypatch.setattr(writer.os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
+        writer.write(target, [*writer.program_sections(program())])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.embedrt"]
+    assert target.read_bytes() == b"before"
+
+
+def test_a_file_in_use_that_cannot_be_replaced(tmp_path, monkeypatch):
+    """As on Windows, where it is mapped."""
+    target = tmp_path / "a.embedrt"
+    target.write_bytes(b"before")
+    monkeypatch.setattr(pathlib.Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    with pytest.raises(ConversionError, match=r"a\.embedrt cannot be replaced \(denied\)"):
         writer.write(target, [*writer.program_sections(program())])
     assert [path.name for path in tmp_path.iterdir()] == ["a.embedrt"]
     assert target.read_bytes() == b"before"

@@ -194,6 +194,16 @@ def test_a_missing_extra_is_named(tmp_path: pathlib.Path) -> None:
         assert done.stderr.startswith(b"embedrt: ") and done.stderr.count(b"\n") == 1
 
 
+def test_what_is_piped_is_utf8(model_path: pathlib.Path) -> None:
+    """Also where the system's own encoding has no such letters."""
+    done = command("embed", "--model", model_path, "Größe 中文", "hello", PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0
+    assert "Größe 中文" in done.stdout.decode("utf-8")
+    missing = command("embed", "--model", "中文.embedrt", "hello", PYTHONIOENCODING="cp1252")
+    assert missing.returncode == 1
+    assert "中文.embedrt" in missing.stderr.decode("utf-8")
+
+
 def test_a_reader_that_stops_early(model_path: pathlib.Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "embedrt.cli", "embed", "--model", str(model_path)],
@@ -213,6 +223,7 @@ def test_a_reader_that_stops_early(model_path: pathlib.Path) -> None:
     process.stderr.close()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C reaches one process alone")
 def test_interrupted(model_path: pathlib.Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "embedrt.cli", "embed", "--model", str(model_path)],

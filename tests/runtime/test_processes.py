@@ -73,6 +73,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C reaches one process alone")
 def test_an_interrupt_ends_encode_and_the_model_goes_on(model_path: pathlib.Path) -> None:
     code = """
 import sys, time, embedrt
@@ -187,7 +188,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = run_python(code, model_path, threads)
     # 3 MB of vectors, 1 MB of references to one text; the encodings of all texts at once would be a hundred.
-    assert int(done.stdout) * 1024 < 10e6, done.stdout + done.stderr
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(done.stdout) * unit < 10e6, done.stdout + done.stderr
 
 
 def test_a_forced_instruction_set_is_the_one_in_use(model_path: pathlib.Path) -> None:

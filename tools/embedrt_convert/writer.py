@@ -16,6 +16,7 @@ import numpy as np
 
 from embedrt import _core
 from embedrt_convert.builder import Program, Tensor
+from embedrt_convert.errors import ConversionError
 from embedrt_convert.optable import Attribute, op_table
 from embedrt_convert.pack import layout_id, pack
 
@@ -92,7 +93,10 @@ def in_memory(sections: list[Section]) -> bytes:
 
 
 def write(path: pathlib.Path, sections: list[Section]) -> None:
-    """Write the file under a temporary name beside `path`, then rename it into place."""
+    """Write the file under a temporary name beside `path`, then rename it into place.
+
+    Raises OSError, and ConversionError where the system does not let a file that is in use be replaced.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -100,9 +104,19 @@ def write(path: pathlib.Path, sections: list[Section]) -> None:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: pathlib.Path, path: pathlib.Path) -> None:
+    try:
+        temporary.replace(path)
+    except PermissionError as error:
+        # Windows replaces no file that is mapped.
+        raise ConversionError(
+            f"{path} cannot be replaced ({error.strerror}): end what has it loaded, or write to another name"
+        ) from None
 
 
 def _align(size: int) -> int:

@@ -29,7 +29,8 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     _drop_unused(model.graph)
     written = {name: node for node in model.graph.node for name in node.output}
-    with tempfile.TemporaryDirectory() as folder:
+    # Some systems would not delete a file that onnxruntime still maps.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         source, target = pathlib.Path(folder, "graph.onnx"), pathlib.Path(folder, "simple.onnx")
         onnx.save_model(
             model,
