@@ -9,7 +9,7 @@ tokenizer_runs=${2:-0}
 clang=${CXX:-$(command -v clang++-19 || command -v clang++)}
 
 cmake -S "$root/tests/fuzz" -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$clang" >/dev/null
-cmake --build "$build" --parallel "${JOBS:-2}"
+cmake --build "$build" --target make_seeds fuzz_model_file --parallel "${JOBS:-2}"
 mkdir -p "$build/seeds" "$build/corpus" "$build/tokenizer_corpus"
 "$build/make_seeds" "$build/seeds"
 
