@@ -68,6 +68,35 @@ def bert_tensors(seed: int = 0, prefix: str = "") -> Tensors:
     return {prefix + name: value.astype(np.float32) for name, value in tensors.items()}
 
 
+def t5(**changes: Any) -> tuple[dict[str, Any], Tensors]:
+    """config.json and weights of one layer, by the names of transformers."""
+    config = {
+        "model_type": "t5",
+        "vocab_size": len(VOCABULARY),
+        "d_model": HIDDEN,
+        "d_kv": 8,
+        "d_ff": INNER,
+        "num_layers": 1,
+        "num_heads": HEADS,
+        "feed_forward_proj": "relu",
+        **changes,
+    }
+    attention, ffn = "encoder.block.0.layer.0", "encoder.block.0.layer.1"
+    shapes: dict[str, tuple[int, ...]] = {
+        "shared.weight": (len(VOCABULARY), HIDDEN),
+        **{f"{attention}.SelfAttention.{part}.weight": (24, HIDDEN) for part in "qkv"},
+        f"{attention}.SelfAttention.o.weight": (HIDDEN, 24),
+        f"{attention}.SelfAttention.relative_attention_bias.weight": (32, HEADS),
+        f"{attention}.layer_norm.weight": (HIDDEN,),
+        f"{ffn}.layer_norm.weight": (HIDDEN,),
+        f"{ffn}.DenseReluDense.wi.weight": (INNER, HIDDEN),
+        f"{ffn}.DenseReluDense.wo.weight": (HIDDEN, INNER),
+        "encoder.final_layer_norm.weight": (HIDDEN,),
+    }
+    rng = np.random.default_rng(0)
+    return config, {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")

@@ -15,6 +15,7 @@ from checkpoints import (
     Tensors,
     bert_config,
     bert_tensors,
+    t5,
     write_bert,
     write_json,
 )
@@ -242,34 +243,6 @@ def test_an_albert_of_more_layers_has_no_more_bytes_of_weights(precision):
     (one_program, one), (twelve_program, twelve) = sections(1), sections(12)
     assert twelve == one
     assert one_program < twelve_program < 16 * one_program
-
-
-def t5(**changes) -> tuple[dict, Tensors]:
-    config = {
-        "model_type": "t5",
-        "vocab_size": len(VOCABULARY),
-        "d_model": HIDDEN,
-        "d_kv": 8,
-        "d_ff": INNER,
-        "num_layers": 1,
-        "num_heads": HEADS,
-        "feed_forward_proj": "relu",
-        **changes,
-    }
-    attention, ffn = "encoder.block.0.layer.0", "encoder.block.0.layer.1"
-    shapes = {
-        "shared.weight": (len(VOCABULARY), HIDDEN),
-        **{f"{attention}.SelfAttention.{part}.weight": (24, HIDDEN) for part in "qkv"},
-        f"{attention}.SelfAttention.o.weight": (HIDDEN, 24),
-        f"{attention}.SelfAttention.relative_attention_bias.weight": (32, HEADS),
-        f"{attention}.layer_norm.weight": (HIDDEN,),
-        f"{ffn}.layer_norm.weight": (HIDDEN,),
-        f"{ffn}.DenseReluDense.wi.weight": (INNER, HIDDEN),
-        f"{ffn}.DenseReluDense.wo.weight": (HIDDEN, INNER),
-        "encoder.final_layer_norm.weight": (HIDDEN,),
-    }
-    rng = np.random.default_rng(0)
-    return config, {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def test_t5_takes_texts_as_long_as_its_tokenizer_makes_them():

@@ -1,8 +1,8 @@
 // Prints a hash of what each kernel computes from fixed inputs, and of the vectors that a program of images and a model
 // file give: a line each. On every instruction set, compiler and machine the lines must be the same.
 //
-//   embedrt_bits                 the instruction sets that can run here
-//   embedrt_bits ISA [MODEL]
+//   embedrt_bits                        the instruction sets that can run here
+//   embedrt_bits ISA quick|full [MODEL] full: all calls of the kernels that embedrt_tests makes; quick: a selection
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -24,9 +24,9 @@ void print(const std::string& what, const std::vector<uint8_t>& bytes) {
   std::printf("%s %016llx\n", what.c_str(), static_cast<unsigned long long>(hash));
 }
 
-void hash_kernels(const Kernels& kernels) {
+void hash_kernels(const Kernels& kernels, Amount amount) {
   std::map<std::string, std::vector<uint8_t>> results;
-  for (const KernelCase& one : all_cases(Amount::quick)) {
+  for (const KernelCase& one : all_cases(amount)) {
     const auto bytes = one.run(kernels);
     append(results[one.kernel], static_cast<const void*>(bytes.data()), bytes.size());
   }
@@ -79,9 +79,11 @@ int run(int count, char** arguments) {
   }
   const Kernels* kernels = kernels_of(arguments[1]);
   if (kernels == nullptr) throw InputError(std::string(arguments[1]) + " cannot run here");
-  hash_kernels(*kernels);
+  const std::string amount = count > 2 ? arguments[2] : "";
+  if (amount != "quick" && amount != "full") throw InputError("embedrt_bits ISA quick|full [MODEL]");
+  hash_kernels(*kernels, amount == "full" ? Amount::full : Amount::quick);
   hash_images(*kernels);
-  if (count > 2) hash_model(*kernels, arguments[2]);
+  if (count > 3) hash_model(*kernels, arguments[3]);
   return 0;
 }
 
