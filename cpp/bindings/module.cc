@@ -217,7 +217,8 @@ py::list op_table() {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, module) {
+// Without the GIL as well: a Model locks what its calls share, and everything else here is constant once made.
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   py::register_exception_translator(translate);
   module.attr("FORMAT_VERSION") = format::kVersion;
   module.attr("NUMERICS_REVISION") = kNumericsRevision;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -36,11 +37,15 @@ def on_threads(function: Callable[[Argument], object], arguments: Sequence[Argum
 
     None is left when this returns. The first exception of a thread is raised, when all have ended.
     """
-    following = iter(arguments)
+    following = deque(arguments)
 
     def work(_: None) -> None:
-        # Threads may share the iterator of a sequence: under the interpreter's lock, taking the next is one step.
-        for argument in following:
+        # Threads may share a deque, also where the interpreter has no lock of its own; an iterator they may not.
+        while following:
+            try:
+                argument = following.popleft()
+            except IndexError:  # another thread was faster
+                return
             function(argument)
 
     calls = [_Call(work, None) for _ in range(min(threads, len(arguments)) - 1)]

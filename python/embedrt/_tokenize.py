@@ -282,7 +282,9 @@ def _trims(add_prefix_space: Sequence[bool]) -> list[Any]:
 def _collector_paused() -> Iterator[None]:
     """No garbage collection meanwhile: it would go through a growing vocabulary again and again and find nothing."""
     was_on = gc.isenabled()
-    gc.disable()
+    # Whoever turns it off turns it on again: it is on when the last of several threads leaves.
+    if was_on:
+        gc.disable()
     try:
         yield
     finally:
