@@ -134,6 +134,16 @@ CpuFeatures detect() {
   return f;
 }
 
+#elif defined(__aarch64__) && defined(_WIN32)
+
+// By their numbers: older SDKs lack the names. A Windows that does not know a number says no.
+CpuFeatures detect() {
+  CpuFeatures f;
+  f.dot_product = IsProcessorFeaturePresent(43) != 0;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  f.int8_matmul = IsProcessorFeaturePresent(66) != 0;  // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
+  return f;
+}
+
 #else
 
 CpuFeatures detect() {

@@ -1,9 +1,9 @@
 // aarch64 with SDOT: four columns and four k at once.
-#include "isa/plain_depthwise.h"
+#include "isa/neon_depthwise.h"
 #include "isa/signed_dot.h"
 #include "isa/tables.h"
-#include "kernels/table.h"
-#include "kernels/vec_neon.h"
+#include "kernels/dot.h"
+#include "kernels/probe.h"
 
 namespace embedrt {
 namespace {
@@ -65,6 +65,15 @@ struct SdotTiles {
   }
 };
 
+// Depthwise convolutions: pixels less 128.
+struct SdotArithmetic {
+  static constexpr uint8_t flip = 128;
+  static int32x4_t add(int32x4_t sums, uint8x16_t x, int8x16_t w) { return vdotq_s32(sums, vreinterpretq_s8_u8(x), w); }
+};
+
+template <size_t channels>
+using Depthwise = NeonDepthwise<SdotArithmetic, channels>;
+
 void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
          int32_t* acc, size_t acc_stride) noexcept {
   signed_dot<SdotTiles, 2>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
@@ -78,7 +87,7 @@ uint64_t probe(const ProbeArgs& args) noexcept {
 
 constexpr Dot kDot = {.rows = 48, .panels = 4, .run = dot, .probe = probe};
 static_assert(fits(kDot));
-constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<PlainDepthwise>();
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<Depthwise>();
 
 }  // namespace
 

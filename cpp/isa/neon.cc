@@ -5,6 +5,7 @@
 #include "isa/plain_depthwise.h"
 #include "isa/signed_dot.h"
 #include "isa/tables.h"
+#include "kernels/dot.h"
 #include "kernels/table.h"
 #include "kernels/vec_neon.h"
 

@@ -24,10 +24,14 @@ struct alignas(64) ByteColumns {
 //   Pixel, Weight         elements after unpacking; kGroup = kLanes · kLines of them are a group
 //   unpack(lines, out)    kChannels bytes at each of kLines lines, pixels or weights, to a group; two outputs: to the
 //                         first one's half, and the second one's begins kHalf elements after it
-//   kInOrder              the lanes are the channels: there is sum(pixels, weights, groups, sums) of one output alone.
-// Otherwise:
+//   kInOrder              the lanes are the channels
+// One output alone:
+//   sum(pixels, weights, groups, sums)
+// Or register by register:
 //   kRegister             elements of a register; load(), add(sums, pixels, weights), none() and store() work on one
 //   kOutputs              registers of sums at once
+//   kLess, load_sums()    instead of none(): unpacked pixels are so much less than the bytes; then kInOrder
+// Where lanes are not in order:
 //   channel(lane)         the channel of a lane, that of a second output plus kChannels; fours of them are in order
 //   finish_bytes(sums, steps, outputs, columns, out, out_stride)   64 bytes of each output, as `ByteColumns` says
 template <class Taps>
@@ -41,6 +45,7 @@ class DepthwiseBlock {
         memory_(static_cast<uint8_t*>(args.scratch)) {
     std::memset(pad(), args.pad, kChannels);
     set_weights();
+    if constexpr (requires { Taps::kLess; }) set_start();
     if constexpr (!Taps::kInOrder) set_columns();
   }
 
@@ -80,7 +85,7 @@ class DepthwiseBlock {
   // Groups of a window, output lines that they serve at once, and where everything is.
   struct Layout {
     size_t groups, lines;
-    size_t weights, pixels, sums, ordered, columns, pad, end;
+    size_t weights, pixels, sums, ordered, columns, start, pad, end;
 
     explicit Layout(const Window& window)
         : groups((window.kernel + kLines - 1) / kLines), lines((groups * kLines - window.kernel) / window.stride + 1) {
@@ -90,7 +95,8 @@ class DepthwiseBlock {
       sums = pixels + seen * groups * kGroup * sizeof(Pixel);
       ordered = sums + kSteps * kLanes * sizeof(int32_t);
       columns = ordered + (Taps::kInOrder ? 0 : kSteps * kLanes * sizeof(int32_t));
-      pad = columns + sizeof(ByteColumns);
+      start = columns + sizeof(ByteColumns);
+      pad = start + kLanes * sizeof(int32_t);
       end = pad + 64;
     }
   };
@@ -100,6 +106,7 @@ class DepthwiseBlock {
   int32_t* sums() { return reinterpret_cast<int32_t*>(memory_ + layout_.sums); }
   int32_t* ordered() { return reinterpret_cast<int32_t*>(memory_ + layout_.ordered); }
   ByteColumns& columns() { return *reinterpret_cast<ByteColumns*>(memory_ + layout_.columns); }
+  int32_t* start() { return reinterpret_cast<int32_t*>(memory_ + layout_.start); }
   uint8_t* pad() { return memory_ + layout_.pad; }
 
   // [line of the output][column of the window][group]: zeros where a line of the group is not of that output's window.
@@ -118,6 +125,14 @@ class DepthwiseBlock {
           }
           for (size_t position = 0; position < kPositions; ++position) Taps::unpack(taps, out + position * Taps::kHalf);
         }
+  }
+
+  // What the products of pixels that are less than they should be lack.
+  void set_start() {
+    std::memset(start(), 0, kLanes * sizeof(int32_t));
+    for (size_t tap = 0; tap < args_.window.kernel * args_.window.kernel; ++tap)
+      for (size_t c = 0; c < kChannels; ++c)
+        start()[c] += Taps::kLess * args_.weight[tap * args_.weight_stride + channel_ + c];
   }
 
   void set_columns() {
@@ -171,7 +186,7 @@ class DepthwiseBlock {
     const Window& window = args_.window;
     sum_line<Taps>(pixels(), window.stride * layout_.groups * kGroup,
                    weights() + line * window.kernel * layout_.groups * kGroup, window.kernel, window.stride, steps,
-                   sums());
+                   start(), sums());
   }
 
   void finish(size_t row, const Span& span) {
