@@ -270,12 +270,15 @@ struct AttentionI8 {
     size_t j = 0;
     for (; j + 16 <= seen.first; j += 16) store(j, V::set1_int(0));
     for (; j < seen.first; j += 16) edge(j);
-    for (; j + 64 <= seen.last; j += 64) {
-      using W = Wide<V, 4>;
-      const auto p = Math<W>::exp2_16_bits(W::make([&](int i) { return exponents(j + 16 * static_cast<size_t>(i)); }));
-      sums = V::add_int(sums, V::add_int(V::add_int(p.v[0], p.v[1]), V::add_int(p.v[2], p.v[3])));
-      V::store_planes(hi + j, lo + j, p.v);
-    }
+    // Four vectors that are several registers each would be spilled.
+    if constexpr (V::kSideBySide > 1)
+      for (; j + 64 <= seen.last; j += 64) {
+        using W = Wide<V, 4>;
+        const auto p =
+            Math<W>::exp2_16_bits(W::make([&](int i) { return exponents(j + 16 * static_cast<size_t>(i)); }));
+        sums = V::add_int(sums, V::add_int(V::add_int(p.v[0], p.v[1]), V::add_int(p.v[2], p.v[3])));
+        V::store_planes(hi + j, lo + j, p.v);
+      }
     for (; j + 16 <= seen.last; j += 16) store(j, Math<V>::exp2_16_bits(exponents(j)));
     for (; j < seen.last; j += 16) edge(j);
     for (; j < at.plane_stride; j += 16) store(j, V::set1_int(0));

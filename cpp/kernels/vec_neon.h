@@ -138,12 +138,13 @@ struct NeonVec {
   static I float_bits(F x) {
     return map<I>([](auto p) { return vreinterpretq_u32_f32(p); }, x);
   }
-  // XTN keeps the low half of each lane: no saturation.
-  static void store_bytes(uint8_t* p, I x) {
-    const uint16x8_t low = vcombine_u16(vmovn_u32(x.a), vmovn_u32(x.b));
-    const uint16x8_t high = vcombine_u16(vmovn_u32(x.c), vmovn_u32(x.d));
-    vst1q_u8(p, vcombine_u8(vmovn_u16(low), vmovn_u16(high)));
+  // UZP1 keeps the low half of each lane: no saturation.
+  static uint8x16_t low_bytes(I x) {
+    const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(x.a), vreinterpretq_u16_u32(x.b));
+    const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(x.c), vreinterpretq_u16_u32(x.d));
+    return vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));
   }
+  static void store_bytes(uint8_t* p, I x) { vst1q_u8(p, low_bytes(x)); }
   // Four vectors of integers of 16 bits with a sign, each lane clamped to 0…255.
   static void store_clamped_bytes(uint8_t* p, const I* x) {
     const auto pack = [](uint32x4_t low, uint32x4_t high) {
@@ -183,21 +184,24 @@ struct NeonVec {
     }
   }
   static void store_quads(int8_t* p, const I* rows) {
-    uint8_t bytes[64];
-    for (int r = 0; r < 4; ++r) store_bytes(bytes + 16 * r, rows[r]);
-    for (int q = 0; q < 4; ++q)
-      for (int r = 0; r < 4; ++r) std::memcpy(p + 64 * q + 4 * r, bytes + 16 * r + 4 * q, 4);
+    const auto row = [&](int r) { return vreinterpretq_u32_u8(low_bytes(rows[r])); };
+    const uint32x4x2_t even = vzipq_u32(row(0), row(2)), odd = vzipq_u32(row(1), row(3));
+    for (int half = 0; half < 2; ++half) {
+      const uint32x4x2_t quads = vzipq_u32(even.val[half], odd.val[half]);
+      vst1q_s8(p + 128 * half, vreinterpretq_s8_u32(quads.val[0]));
+      vst1q_s8(p + 128 * half + 64, vreinterpretq_s8_u32(quads.val[1]));
+    }
   }
   // Lane i: the greatest lane of rows[i].
   static I max_of_rows(const I* rows) {
-    int32_t most[16];
-    for (int i = 0; i < 16; ++i) {
-      const auto greater = [](uint32x4_t p, uint32x4_t q) {
-        return to_unsigned(vmaxq_s32(to_signed(p), to_signed(q)));
-      };
-      most[i] = vmaxvq_s32(to_signed(greater(greater(rows[i].a, rows[i].b), greater(rows[i].c, rows[i].d))));
-    }
-    return load_int(most);
+    const auto row = [&](int r) {
+      const auto greater = [](uint32x4_t p, uint32x4_t q) { return vmaxq_s32(to_signed(p), to_signed(q)); };
+      return vmaxq_s32(greater(rows[r].a, rows[r].b), greater(rows[r].c, rows[r].d));
+    };
+    const auto four = [&](int r) {
+      return to_unsigned(vpmaxq_s32(vpmaxq_s32(row(r), row(r + 1)), vpmaxq_s32(row(r + 2), row(r + 3))));
+    };
+    return {four(0), four(4), four(8), four(12)};
   }
 
   static float reduce_add(F x) {
