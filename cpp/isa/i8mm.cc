@@ -1,9 +1,11 @@
 // aarch64 with the matrix instructions: USMMLA multiplies two rows of eight unsigned bytes with two columns of eight
 // signed ones.
-#include "isa/plain_depthwise.h"
+#include <arm_neon.h>
+
 #include "isa/tables.h"
-#include "kernels/table.h"
-#include "kernels/vec_neon.h"
+#include "kernels/dot.h"
+#include "kernels/dot_tiles.h"
+#include "kernels/probe.h"
 
 namespace embedrt {
 namespace {
@@ -87,7 +89,8 @@ struct MatrixBlock {
   }
 
   // The block × 4 · Groups columns: added to `acc`, or put there.
-  static void multiply(const uint8_t* packed, const int8_t* w, size_t k, bool add, int32_t* acc, size_t acc_stride) {
+  [[gnu::noinline]] static void multiply(const uint8_t* packed, const int8_t* w, size_t k, bool add, int32_t* acc,
+                                         size_t acc_stride) {
     int32x4_t sum[Pairs][2 * Groups];
 #pragma GCC unroll 12
     for (int r = 0; r < Pairs; ++r)
@@ -157,40 +160,33 @@ constexpr decltype(&MatrixBlock<2, 4>::dot) kBlocks[kBlockRows / 2 + 1] = {nullp
                                                                            MatrixBlock<11, 1>::dot,
                                                                            MatrixBlock<12, 1>::dot};
 
-struct I8mm {
-  using V = NeonVec;
-  template <size_t channels>
-  using Depthwise = PlainDepthwise<V, channels>;
-  static constexpr size_t kRows = 48, kPanels = 4;
-  static constexpr int kFloatRows = 6, kFloatPanels = 1;
-  static void begin() {}
-  static void end() {}
-
-  static uint64_t probe_dot(const ProbeArgs& args) {
-    const auto dot = [](int32x4_t sum, int32x4_t rows, int32x4_t columns) {
-      return vusmmlaq_s32(sum, vreinterpretq_u8_s32(rows), vreinterpretq_s8_s32(columns));
-    };
-    // Every byte of a row meets two columns.
-    return 2 * probe_chains<int32x4_t, 16>(args, dot);
+void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
+         int32_t* acc, size_t acc_stride) noexcept {
+  if (rows < 4) return dot_panels<FewRowsTiles, 2>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
+  // An odd last row has a neighbour: rows rounded up to sixteen can be read and written.
+  const size_t pairs = (rows + 1) / 2, most = kBlockRows / 2;
+  for (size_t pair = 0; pair < pairs;) {
+    const size_t left = pairs - pair, blocks = (left + most - 1) / most;
+    const size_t height = (left + blocks - 1) / blocks;  // all of about the same
+    kBlocks[height](a + 2 * pair * a_stride, a_stride, w, panel_stride, k, panels, acc + 2 * pair * acc_stride,
+                    acc_stride);
+    pair += height;
   }
+}
 
-  static void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k,
-                  size_t panels, int32_t* acc, size_t acc_stride) {
-    if (rows < 4) return dot_panels<FewRowsTiles, 2>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
-    // An odd last row has a neighbour: rows rounded up to sixteen can be read and written.
-    const size_t pairs = (rows + 1) / 2, most = kBlockRows / 2;
-    for (size_t pair = 0; pair < pairs;) {
-      const size_t left = pairs - pair, blocks = (left + most - 1) / most;
-      const size_t height = (left + blocks - 1) / blocks;  // all of about the same
-      kBlocks[height](a + 2 * pair * a_stride, a_stride, w, panel_stride, k, panels, acc + 2 * pair * acc_stride,
-                      acc_stride);
-      pair += height;
-    }
-  }
-};
+uint64_t probe(const ProbeArgs& args) noexcept {
+  const auto product = [](int32x4_t sum, int32x4_t rows, int32x4_t columns) {
+    return vusmmlaq_s32(sum, vreinterpretq_u8_s32(rows), vreinterpretq_s8_s32(columns));
+  };
+  return 2 * probe_chains<int32x4_t, 16>(args, product);  // every byte of a row meets two columns
+}
+
+constexpr Dot kDot = {.rows = 48, .panels = 6, .run = dot, .probe = probe};
+static_assert(fits(kDot));
 
 }  // namespace
 
-const Kernels i8mm_kernels = make_kernels<I8mm>("i8mm");
+constinit const Kernels i8mm_kernels = {
+    .name = "i8mm", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &neon_depthwise};
 
 }  // namespace embedrt
