@@ -40,7 +40,7 @@ endif()
 
 add_executable(embedrt_run cpp/runner/embedrt_run.cc)
 set_target_properties(embedrt_run PROPERTIES OUTPUT_NAME embedrt-run)
-target_link_libraries(embedrt_run PRIVATE embedrt_flags embedrt_static)
+target_link_libraries(embedrt_run PRIVATE embedrt_flags embedrt_static $<$<BOOL:${WIN32}>:shell32>)
 
 # What a C program that links the static library needs of the C++ runtime, where its project has no C++.
 set(runtime ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})

@@ -34,14 +34,6 @@ size_t checked_size(const std::string& path, uint64_t size) {
 
 #ifdef _WIN32
 
-std::wstring wide(const std::string& path) {
-  const int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path.c_str(), -1, nullptr, 0);
-  if (length == 0) throw InputError(path + ": not UTF-8");
-  std::wstring result(static_cast<size_t>(length), L'\0');
-  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path.c_str(), -1, result.data(), length);
-  return result;
-}
-
 // The errno for why a file could not be opened. Folders are refused as if access to them were denied.
 int open_error(DWORD code, const std::wstring& path) {
   switch (code) {
@@ -68,6 +60,7 @@ class OpenFile {
  public:
   explicit OpenFile(const std::string& path) : path_(path) {
     const std::wstring name = wide(path);
+    if (name.empty() && !path.empty()) throw InputError(path + ": not UTF-8");
     // Others may rename and delete it meanwhile, as everywhere else, but not write into it.
     constexpr DWORD kShare = FILE_SHARE_READ | FILE_SHARE_DELETE;
     handle_ = CreateFileW(name.c_str(), GENERIC_READ, kShare, nullptr, OPEN_EXISTING, 0, nullptr);

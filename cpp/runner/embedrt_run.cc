@@ -1,4 +1,5 @@
-// embedrt-run: what a model file is, and its vectors of token ids or pixels. It stands on the C library alone.
+// embedrt-run: what a model file is, and its vectors of token ids or pixels. It knows of models what the C library
+// says.
 #include <embedrt.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/program_files.h"
 
 namespace {
 
@@ -42,9 +45,9 @@ T number(std::string_view text, const std::string& where) {
   return value;
 }
 
-Arguments parse(int count, char** words) {
+Arguments parse(const std::vector<std::string>& words) {
   Arguments arguments;
-  for (int i = 1; i < count; ++i) {
+  for (size_t i = 1; i < words.size(); ++i) {
     const std::string_view word = words[i];
     std::string threads;
     std::string* value = word == "--ids"       ? &arguments.ids
@@ -59,7 +62,7 @@ Arguments parse(int count, char** words) {
       arguments.model = word;
       continue;
     }
-    if (++i == count) throw UsageError{};
+    if (++i == words.size()) throw UsageError{};
     *value = words[i];
     if (!threads.empty()) arguments.threads = number<uint32_t>(threads, "--threads");
   }
@@ -73,7 +76,7 @@ void check(embedrt_status status, const embedrt_error& error) {
 }
 
 File open(const std::string& path, const char* mode) {
-  File file(std::fopen(path.c_str(), mode), &std::fclose);
+  File file(embedrt::open_file(path, mode), &std::fclose);
   if (!file) throw std::runtime_error(path + ": " + std::strerror(errno));
   return file;
 }
@@ -247,7 +250,7 @@ void run(const Arguments& arguments) {
 
 int main(int count, char** words) {
   try {
-    run(parse(count, words));
+    run(parse(embedrt::command_line(count, words)));
     return 0;
   } catch (const UsageError&) {
     std::fputs(kUsage, stderr);
