@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 from tiny_model import DIM
 
 import embedrt
-from embedrt.cli import main
+from embedrt.cli import _reader_has_left, main
 
 LINES = ["hello world", "the password", "", "café 中文"]
 
@@ -221,6 +222,16 @@ def test_a_reader_that_stops_early(model_path: pathlib.Path) -> None:
     assert process.wait(timeout=60) == 1
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_reader_that_stops_early_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the error is one of many."""
+    stopped, named = OSError(errno.EINVAL, "Invalid argument"), OSError(errno.EINVAL, "Invalid argument", "a?.npy")
+    assert not _reader_has_left(stopped)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        left = [_reader_has_left(error) for error in (stopped, named, ValueError())]
+    assert left == [True, False, False]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C reaches one process alone")
