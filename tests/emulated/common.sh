@@ -17,10 +17,6 @@ build() { # folder, targets, further cmake arguments
   # shellcheck disable=SC2086
   ninja -C "$1" $2 >>"$work/log" || { tail -40 "$work/log"; fail "building $1"; }
 }
-build_arm() { # folder, targets, compiler, further cmake arguments
-  build "$1" "$2" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$3" \
-    -DCMAKE_EXE_LINKER_FLAGS=-static "${@:4}"
-}
 
 # Each emulator says on the standard error which features it leaves out; that is shown only when it fails.
 emulated() { "$@" 2>"$work/stderr" || { cat "$work/stderr" >&2; fail "$*"; }; }
