@@ -82,9 +82,10 @@ TEST(attention_scratch_serves_fewer_tokens) {
   for (const std::string& isa : available_isas())
     for (const size_t d : {size_t{1}, size_t{12}, size_t{64}, kMostHeadDim})
       for (const size_t window : std::initializer_list<size_t>{0, 1, 16, 64, 128, 250, 1000, ~uint32_t{0}})
-        for (const auto size : {kernels_of(isa)->attention_i8_scratch, kernels_of(isa)->attention_f32_scratch})
+        for (const auto size : {&Kernels::attention_i8_scratch, &Kernels::attention_f32_scratch})
           for (size_t t = 1; t < 1100; ++t)
-            check(size(t, d, window) <= size(t + 1, d, window), "more tokens have less scratch", __FILE__, __LINE__,
+            check((kernels_of(isa)->*size)(t, d, window) <= (kernels_of(isa)->*size)(t + 1, d, window),
+                  "more tokens have less scratch", __FILE__, __LINE__,
                   isa + ", " + std::to_string(t) + " tokens, head_dim " + std::to_string(d) + ", window " +
                       std::to_string(window));
 }

@@ -96,22 +96,23 @@ struct Sight {
 
 void run_attention(bool integer, const Shape& shape, const Sight& sight, FloatRows& qkv, FloatRows& out) {
   const Kernels& scalar = *kernels_of("scalar");
-  const auto size = integer ? scalar.attention_i8_scratch : scalar.attention_f32_scratch;
-  Guarded<uint8_t> scratch(size(shape.tokens, shape.head_dim, sight.window));
-  (integer ? scalar.attention_i8 : scalar.attention_f32)({.qkv = qkv.row(0),
-                                                          .qkv_stride = qkv.stride(),
-                                                          .tokens = shape.tokens,
-                                                          .heads = shape.heads,
-                                                          .kv_heads = shape.heads,
-                                                          .head_dim = shape.head_dim,
-                                                          .scale = kScale,
-                                                          .causal = sight.causal,
-                                                          .window = sight.window,
-                                                          .bias = sight.bias ? sight.bias_of(0, 0, 0) : nullptr,
-                                                          .bias_stride = sight.bias ? sight.bias->stride() : 0,
-                                                          .out = out.row(0),
-                                                          .out_stride = out.stride(),
-                                                          .scratch = scratch.data()});
+  const auto size = integer ? &Kernels::attention_i8_scratch : &Kernels::attention_f32_scratch;
+  const auto run = integer ? &Kernels::attention_i8 : &Kernels::attention_f32;
+  Guarded<uint8_t> scratch((scalar.*size)(shape.tokens, shape.head_dim, sight.window));
+  (scalar.*run)({.qkv = qkv.row(0),
+                 .qkv_stride = qkv.stride(),
+                 .tokens = shape.tokens,
+                 .heads = shape.heads,
+                 .kv_heads = shape.heads,
+                 .head_dim = shape.head_dim,
+                 .scale = kScale,
+                 .causal = sight.causal,
+                 .window = sight.window,
+                 .bias = sight.bias ? sight.bias_of(0, 0, 0) : nullptr,
+                 .bias_stride = sight.bias ? sight.bias->stride() : 0,
+                 .out = out.row(0),
+                 .out_stride = out.stride(),
+                 .scratch = scratch.data()});
 }
 
 // Small scores, so that every key that is seen counts.
