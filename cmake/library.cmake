@@ -24,6 +24,7 @@ set_target_properties(embedrt_static PROPERTIES OUTPUT_NAME $<IF:$<BOOL:${MSVC}>
 # Until 1.0 every minor version may change the interface.
 set_target_properties(embedrt PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 # Hidden visibility leaves what the C++ library's headers declare visible: templates that are instantiated here.
+set(exports)
 if(APPLE)
   set(exports ${CMAKE_CURRENT_SOURCE_DIR}/cmake/exports.txt)
   target_link_options(embedrt PRIVATE LINKER:-exported_symbols_list,${exports})
@@ -39,7 +40,7 @@ if(NOT CMAKE_SOURCE_DIR STREQUAL PROJECT_SOURCE_DIR)
 endif()
 
 add_executable(embedrt_run cpp/runner/embedrt_run.cc)
-set_target_properties(embedrt_run PROPERTIES OUTPUT_NAME embedrt-run)
+set_target_properties(embedrt_run PROPERTIES OUTPUT_NAME embedrt-run MACOSX_BUNDLE OFF)
 target_link_libraries(embedrt_run PRIVATE embedrt_flags embedrt_static $<$<BOOL:${WIN32}>:shell32>)
 
 # What a C program that links the static library needs of the C++ runtime, where its project has no C++.

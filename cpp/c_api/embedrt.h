@@ -12,7 +12,8 @@
  * process share one pool of threads, which starts with the first run that is worth it and sleeps between runs.
  *
  * Structs whose first member is `size` may grow in later versions. The caller zeroes them and sets `size` to their
- * sizeof: `embedrt_texts texts = {.size = sizeof texts};`. Zero is the default of every other member.
+ * sizeof: `embedrt_texts texts = {.size = sizeof texts};`, in C++ `embedrt_texts texts{}; texts.size = sizeof texts;`.
+ * Zero is the default of every other member.
  *
  * Strings are UTF-8 and end with a zero byte.
  */

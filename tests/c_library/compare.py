@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -62,6 +63,7 @@ def compare_texts(runner: Runner, path: pathlib.Path) -> None:
     compare(runner.vectors(path, "--ids", ids, "--output", "token_embeddings", "--threads", 1), np.concatenate(tokens))
 
     said = runner.lines(path)
+    assert said[0] == f"embedrt {version('embedrt')}, numerics revision {model.info.numerics_revision}"
     assert f"fingerprint {model.fingerprint}" in said
     assert any(line.startswith(f"instruction set {model.info.isa} of ") for line in said)
     assert any(line.startswith(f"output sentence_embedding: {model.dim} columns, row per text") for line in said)

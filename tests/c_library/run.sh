@@ -52,7 +52,14 @@ for program in "$work"/consumer/with_embedrt "$work"/consumer/with_embedrt_stati
   "$program" "$model" $(cat "$work/ids") >"$work/found"
   diff "$work/expected" "$work/found" || fail "$program prints other numbers than the runner"
 done
-say "the example, linked in four ways"
+
+# The program that docs/embedding.md begins with; its first text is the one above.
+sed -n '/^```c$/,/^```$/{/^```/d;p}' docs/embedding.md >"$work/guide.c"
+quietly ${CC:-cc} -std=c99 -Wall -Wextra -Werror -I"$prefix/include" "$work/guide.c" -L"$prefix/lib" -lembedrt -Wl,-rpath,"$prefix/lib" \
+  -o "$work/guide"
+cp "$model" "$work/model.embedrt"
+[ "$(cd "$work" && ./guide)" = "$(head -1 "$work/expected")" ] || fail "the guide's program prints another number than the runner"
+say "the example, linked in four ways, and the guide's"
 
 "${PYTHON:-python}" tests/c_library/compare.py "$prefix/bin/embedrt-run" "$model" "$work"
 say "the runner's vectors are Python's, to the bit"
