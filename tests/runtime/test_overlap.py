@@ -93,7 +93,7 @@ def test_without_a_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("count", [0, 1, 2, 30])
+@pytest.mark.parametrize("count", [0, 1, 2, 30, 5000])
 def test_each_argument_once(count: int, threads: int) -> None:
     seen: list[int] = []
     on_threads(seen.append, range(count), threads)
