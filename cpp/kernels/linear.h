@@ -72,21 +72,32 @@ void linear_i8(const Dot& dot, const LinearI8Args& args) noexcept {
   });
 }
 
-// The sums of R rows × P panels, over k in order. Inlined, so that they stay in registers.
+// The sums of R rows × P panels, over k in order. They stay in registers until the end: GCC keeps an array whose
+// indices it does not all know in memory.
 template <class V, int R, int P>
 [[gnu::always_inline]] inline void float_sums(const float* x, size_t x_stride, const float* w, size_t k,
                                               typename V::F (&acc)[R][P]) {
   using F = typename V::F;
+  F sum[R][P];
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) acc[r][p] = V::set1(0.0f);
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) sum[r][p] = V::set1(0.0f);
   for (size_t i = 0; i < k; ++i) {
     F column[P];
+#pragma GCC unroll 2
     for (int p = 0; p < P; ++p) column[p] = V::load(w + (static_cast<size_t>(p) * k + i) * 16);
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const F value = V::set1(x[static_cast<size_t>(r) * x_stride + i]);
-      for (int p = 0; p < P; ++p) acc[r][p] = V::fma(value, column[p], acc[r][p]);
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) sum[r][p] = V::fma(value, column[p], sum[r][p]);
     }
   }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) acc[r][p] = sum[r][p];
 }
 
 template <class V, Activation activation, int R, int P>

@@ -38,24 +38,31 @@ RowScale scale_of_row(const float* x, size_t columns, float top) {
   const F none = V::set1(0.0f);
   const size_t whole = columns / 16 * 16;
   const int tail = static_cast<int>(columns - whole);
-  // Four of each: one chain would wait for its own latency. The order does not matter to any of them.
-  F lo[4] = {none, none, none, none}, hi[4] = {none, none, none, none}, bad[4] = {none, none, none, none};
+  // Four of each: one chain would wait for its own latency. A vector of several registers is as many chains. The order
+  // does not matter to any of them.
+  constexpr int N = V::kSideBySide == 1 ? 1 : 4;
+  F lo[N], hi[N], bad[N];
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) lo[i] = hi[i] = bad[i] = none;
   const auto look = [&](F v, int i) {
     lo[i] = V::min(v, lo[i]);
     hi[i] = V::max(v, hi[i]);
     bad[i] = V::fma(v, none, bad[i]);
   };
   size_t at = 0;
-  for (; at + 64 <= whole; at += 64)
+  for (; at + 16 * N <= whole; at += 16 * N)
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) look(V::load(x + at + 16 * static_cast<size_t>(i)), i);
+    for (int i = 0; i < N; ++i) look(V::load(x + at + 16 * static_cast<size_t>(i)), i);
   for (; at < whole; at += 16) look(V::load(x + at), 0);
-  if (tail) look(V::first(V::load(x + whole), tail, none), 1);
-  const F least_x = V::min(V::min(lo[0], lo[1]), V::min(lo[2], lo[3]));
-  const F most_x = V::max(V::max(hi[0], hi[1]), V::max(hi[2], hi[3]));
-  const F not_finite = V::add(V::add(bad[0], bad[1]), V::add(bad[2], bad[3]));
-  RowScale r = row_scale(-V::reduce_max(V::sub(none, least_x)), V::reduce_max(most_x), top);
-  r.scale += V::reduce_add(not_finite) + (r.scale - r.scale);
+  if (tail) look(V::first(V::load(x + whole), tail, none), N - 1);
+#pragma GCC unroll 4
+  for (int i = 1; i < N; ++i) {
+    lo[0] = V::min(lo[0], lo[i]);
+    hi[0] = V::max(hi[0], hi[i]);
+    bad[0] = V::add(bad[0], bad[i]);
+  }
+  RowScale r = row_scale(-V::reduce_max(V::sub(none, lo[0])), V::reduce_max(hi[0]), top);
+  r.scale += V::reduce_add(bad[0]) + (r.scale - r.scale);
   return r;
 }
 

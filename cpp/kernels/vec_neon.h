@@ -150,6 +150,7 @@ struct NeonVec {
     const auto pack = [](uint32x4_t low, uint32x4_t high) {
       return vqmovn_u16(vcombine_u16(vqmovun_s32(to_signed(low)), vqmovun_s32(to_signed(high))));
     };
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, vcombine_u8(pack(x[i].a, x[i].b), pack(x[i].c, x[i].d)));
   }
   // Of t, the integer that store_clamped_bytes takes for round(max(min(t, 255), 0)): a float below the integers becomes
@@ -178,6 +179,7 @@ struct NeonVec {
 
   // Four vectors of integers below 2^16 → their high and their low bytes, 64 of each in order.
   static void store_planes(uint8_t* hi, uint8_t* lo, const I* p) {
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       store_bytes(hi + 16 * i, shift_right<8>(p[i]));
       store_bytes(lo + 16 * i, p[i]);
@@ -186,6 +188,7 @@ struct NeonVec {
   static void store_quads(int8_t* p, const I* rows) {
     const auto row = [&](int r) { return vreinterpretq_u32_u8(low_bytes(rows[r])); };
     const uint32x4x2_t even = vzipq_u32(row(0), row(2)), odd = vzipq_u32(row(1), row(3));
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const uint32x4x2_t quads = vzipq_u32(even.val[half], odd.val[half]);
       vst1q_s8(p + 128 * half, vreinterpretq_s8_u32(quads.val[0]));
