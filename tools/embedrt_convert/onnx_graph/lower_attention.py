@@ -146,31 +146,27 @@ def _positions(term: Attention, bias: NDArray[np.float64]) -> dict[str, Any]:
         raise RefusedError(term.node, "a window that reaches further to one side than to the other")
     if window < length - 1:
         found["window"] = window
-    # What is added to all scores of a query changes no softmax: the bias for the query itself is 0.
-    diagonal = np.diagonal(bias, axis1=1, axis2=2)[:, :, None]
-    if not _by_distance(bias, counts, distance) and _by_distance(bias - diagonal, counts, distance):
-        bias = bias - diagonal
-    if not _by_distance(bias, counts, distance):
+    table = _by_distance(bias, counts, distance)
+    if table is None:
+        # What is added to all scores of a query changes no softmax: the bias for the query itself is 0.
+        table = _by_distance(bias - np.diagonal(bias, axis1=1, axis2=2)[:, :, None], counts, distance)
+    if table is None:
         raise RefusedError(term.node, "a bias that does not depend on the distance alone")
-    table = _table(bias, counts, distance)
     if np.any(table):
         found["bias"] = table.astype(np.float32)
     return found
 
 
-def _table(bias: Array, counts: Array, distance: Array) -> NDArray[np.float64]:
-    """[heads, 2 · length - 1]: along each diagonal any of the numbers that count."""
+def _by_distance(bias: Array, counts: Array, distance: Array) -> NDArray[np.float64] | None:
+    """[heads, 2 · length - 1]: one of the numbers that count along each diagonal; None where they differ by more than
+    rounding.
+    """
     length = bias.shape[1]
     table = np.zeros((len(bias), 2 * length - 1))
     for head, of_head in enumerate(bias):
         table[head, (distance + length - 1)[counts]] = of_head[counts]
-    return table
-
-
-def _by_distance(bias: Array, counts: Array, distance: Array) -> bool:
-    """Whether what is added to scores depends on how far a key is from its query, up to rounding."""
-    expected = _table(bias, counts, distance)[:, distance + bias.shape[1] - 1]
-    return bool(np.allclose(expected[:, counts], bias[:, counts], rtol=1e-6, atol=1e-6))
+    expected = table[:, distance + length - 1]
+    return table if np.allclose(expected[:, counts], bias[:, counts], rtol=1e-6, atol=1e-6) else None
 
 
 def _heads(term: Attention, form: Form, columns: Index) -> Heads:
