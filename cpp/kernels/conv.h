@@ -2,8 +2,10 @@
 // weights, and the sums finished while they are in the first-level cache.
 #pragma once
 
+#include "kernels/dot.h"
 #include "kernels/finish.h"
 #include "kernels/gather.h"
+#include "kernels/linear.h"
 
 namespace embedrt {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "kernels/depthwise_sums.h"
 #include "kernels/finish.h"
+#include "kernels/kernels.h"
 
 namespace embedrt {
 namespace {

@@ -5,9 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/linear.h"
-#include "kernels/math.h"
-#include "kernels/wide.h"
+#include "kernels/activate.h"
 
 namespace embedrt {
 namespace {
@@ -71,26 +69,51 @@ typename V::F load_sums(const float* p) {
   return V::load(p);
 }
 
-// Any finish, panel by panel.
-template <class V, Activation activation, class Sum>
+// Any finish, panel by panel. `fused`: an activation in the same loop; of `none`, any other one follows in a loop of
+// its own.
+template <class V, Activation fused, class Sum>
 void finish_panels(const Finish& finish, const FinishBlock& block, const Sum* sums, size_t stride) {
   for (size_t panel = 0; panel < block.panels(); ++panel) {
     const FinishColumns<V> columns(finish, block.column + 16 * panel, block.n, block.border_class);
-    const Sum* panel_sums = sums + 16 * panel;
-    // N rows at a time, side by side through the activation.
-    const auto finish_rows = [&]<int N>(size_t r) {
-      using W = Wide<V, N>;
-      const auto at = [&](int i) { return r + static_cast<size_t>(i); };
-      auto t = W::make([&](int i) {
-        return columns.with_residual(columns.scaled(load_sums<V>(panel_sums + at(i) * stride)), block.row + at(i));
-      });
-      t = Math<W>::template activate<activation>(t);
-      for (int i = 0; i < N; ++i) columns.store(t.v[i], block.row + at(i));
+    const auto before_activation = [&](size_t r) {
+      return columns.with_residual(columns.scaled(load_sums<V>(sums + r * stride + 16 * panel)), block.row + r);
     };
     size_t r = 0;
-    for (; r + V::kSideBySide <= block.rows; r += V::kSideBySide) finish_rows.template operator()<V::kSideBySide>(r);
-    for (; r < block.rows; ++r) finish_rows.template operator()<1>(r);
+    if (fused == Activation::none && finish.activation != fused) {
+      constexpr size_t kRows = 64;
+      alignas(64) float t[kRows * 16];
+      while (r < block.rows) {
+        const size_t first = r, rows = block.rows - r < kRows ? block.rows - r : kRows;
+        for (size_t i = 0; i < rows; ++i) V::store(t + 16 * i, before_activation(first + i));
+        activate_floats<V>(finish.activation, t, t, 16 * rows);
+        for (size_t i = 0; i < rows; ++i) columns.store(V::load(t + 16 * i), block.row + first + i);
+        r += rows;
+      }
+    }
+    // N rows at a time, side by side through the activation.
+    const auto finish_rows = [&]<int N>() {
+      using W = Wide<V, N>;
+      auto t = W::make([&](int i) { return before_activation(r + static_cast<size_t>(i)); });
+      t = Math<W>::template activate<fused>(t);
+      for (int i = 0; i < N; ++i) columns.store(t.v[i], block.row + r + static_cast<size_t>(i));
+      r += N;
+    };
+    while (r + V::kSideBySide <= block.rows) finish_rows.template operator()<V::kSideBySide>();
+    while (r < block.rows) finish_rows.template operator()<1>();
   }
+}
+
+template <class V>
+void finish_panels_of(const Finish& finish, const FinishBlock& block, const int32_t* sums, size_t stride) {
+  // The activations of most networks whose steps are bytes.
+  if (finish.activation == Activation::silu) return finish_panels<V, Activation::silu>(finish, block, sums, stride);
+  if (finish.activation == Activation::hard_swish)
+    return finish_panels<V, Activation::hard_swish>(finish, block, sums, stride);
+  finish_panels<V, Activation::none>(finish, block, sums, stride);
+}
+template <class V>
+void finish_panels_of(const Finish& finish, const FinishBlock& block, const float* sums, size_t stride) {
+  finish_panels<V, Activation::none>(finish, block, sums, stride);
 }
 
 // Zeros from the last panel to the end of the row's stride.
@@ -137,8 +160,7 @@ void finish_block(const Finish& finish, const FinishBlock& block, const Sum* sum
     finish_bytes_of<V, 4>(finish, block, sums, stride);
     written += 64;
   } else {
-    with_activation(finish.activation,
-                    [&]<Activation activation>() { finish_panels<V, activation>(finish, block, sums, stride); });
+    finish_panels_of<V>(finish, block, sums, stride);
     written += 16 * block.panels();
   }
   if (finish.out_u8 && written >= block.n) finish_padding(finish, block, written);
