@@ -1,6 +1,7 @@
 // Opening and asking, through embedrt.h.
 #include <cerrno>
 #include <fstream>
+#include <initializer_list>
 #include <set>
 
 #include "c_models.h"
@@ -21,10 +22,11 @@ Bytes table_file() {
 }
 
 std::string written(const TemporaryFolder& folder, const Bytes& file) {
-  const std::string path = (folder.path() / "ünï.embedrt").string();
+  const std::filesystem::path path = folder.path() / u8"ünï.embedrt";
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
-  return path;
+  const std::u8string name = path.u8string();
+  return {name.begin(), name.end()};
 }
 
 embedrt_info info_of(const embedrt_model* model) {
@@ -74,7 +76,7 @@ TEST(c_api_opens_paths_and_memory) {
       CHECK(info_of(model).threads == 3 && info_of(model).file_size == file.size());
       embedrt_close(model);
     }
-  for (const size_t shift : {0, 1, 7, 33}) {
+  for (const size_t shift : std::initializer_list<size_t>{0, 1, 7, 33}) {
     Bytes shifted(shift + file.size());
     std::copy(file.begin(), file.end(), shifted.begin() + static_cast<std::ptrdiff_t>(shift));
     embedrt_model* model = nullptr;
