@@ -15,7 +15,7 @@ fail() {
 build() { # folder, targets, further cmake arguments
   cmake -S "$top" -B "$1" -G Ninja -DEMBEDRT_TESTS=ON -DEMBEDRT_WERROR=ON "${@:3}" >"$work/log"
   # shellcheck disable=SC2086
-  ninja -C "$1" $2 >>"$work/log" || { tail -40 "$work/log"; fail "building $1"; }
+  ninja -j "${JOBS:-2}" -C "$1" $2 >>"$work/log" || { tail -40 "$work/log"; fail "building $1"; }
 }
 
 # Each emulator says on the standard error which features it leaves out; that is shown only when it fails.
