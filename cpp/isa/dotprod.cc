@@ -1,5 +1,5 @@
 // aarch64 with SDOT: four columns and four k at once.
-#include "isa/neon_depthwise.h"
+#include "isa/dotprod_depthwise.h"
 #include "isa/signed_dot.h"
 #include "isa/tables.h"
 #include "kernels/dot.h"
@@ -7,15 +7,16 @@
 
 namespace embedrt {
 namespace {
+
 struct SdotTiles {
-  // A panel is four registers. Of 32, 24 are sums, and the row of zeros has as many as another row; the others hold
-  // four weights, a row's sixteen bytes each, and what flips them.
+  // A panel is four registers. Of 32, 24 or 20 are sums, and the row of zeros has as many as another row; the others
+  // hold weights as they come, sixteen bytes of each row, and what flips them.
   template <int P>
   static constexpr size_t kRows = P == 2 ? 3 : 5;
   template <int P>
   static constexpr size_t kFirstRows = kRows<P> - 1;
 
-  // The four k of one lane of the rows.
+  // The four k of one lane of the rows. One weight at a time: with more in flight GCC moves sums about.
   template <int R, int P, int lane, bool first>
   [[gnu::always_inline]] static void add_quads(const int8_t* w, size_t panel_stride, const int8x16_t (&row)[R],
                                                int8x16_t none, int32x4_t (&sum)[R][4 * P], int32x4_t (&zero)[4 * P]) {
@@ -29,6 +30,7 @@ struct SdotTiles {
   }
 
   // k in portions of sixteen. Past the last column rows are zero, and whatever weights are there cancel.
+  // Not inlined, since GCC would then spend registers on the walk.
   template <int R, int P, bool first>
   [[gnu::noinline]] static void tile(const uint8_t* a, size_t a_stride, const int8_t* w, size_t panel_stride, size_t k,
                                      int32_t* start, int32_t* acc, size_t acc_stride) {
@@ -48,7 +50,7 @@ struct SdotTiles {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r)
         row[r] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(a + static_cast<size_t>(r) * a_stride + i), flip));
-      add_quads<R, P, 0, first>(w + 16 * i + 0, panel_stride, row, none, sum, zero);
+      add_quads<R, P, 0, first>(w + 16 * i, panel_stride, row, none, sum, zero);
       add_quads<R, P, 1, first>(w + 16 * i + 64, panel_stride, row, none, sum, zero);
       add_quads<R, P, 2, first>(w + 16 * i + 128, panel_stride, row, none, sum, zero);
       add_quads<R, P, 3, first>(w + 16 * i + 192, panel_stride, row, none, sum, zero);
@@ -65,15 +67,6 @@ struct SdotTiles {
   }
 };
 
-// Depthwise convolutions: pixels less 128.
-struct SdotArithmetic {
-  static constexpr uint8_t flip = 128;
-  static int32x4_t add(int32x4_t sums, uint8x16_t x, int8x16_t w) { return vdotq_s32(sums, vreinterpretq_s8_u8(x), w); }
-};
-
-template <size_t channels>
-using Depthwise = NeonDepthwise<SdotArithmetic, channels>;
-
 void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t panel_stride, size_t k, size_t panels,
          int32_t* acc, size_t acc_stride) noexcept {
   signed_dot<SdotTiles, 2>(a, a_stride, rows, w, panel_stride, k, panels, acc, acc_stride);
@@ -87,11 +80,11 @@ uint64_t probe(const ProbeArgs& args) noexcept {
 
 constexpr Dot kDot = {.rows = 48, .panels = 4, .run = dot, .probe = probe};
 static_assert(fits(kDot));
-constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<Depthwise>();
 
 }  // namespace
 
+constinit const DepthwiseI8 dotprod_depthwise = make_depthwise_i8<SdotDepthwise>();
 constinit const Kernels dotprod_kernels = {
-    .name = "dotprod", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
+    .name = "dotprod", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &dotprod_depthwise};
 
 }  // namespace embedrt

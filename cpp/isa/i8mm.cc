@@ -187,6 +187,6 @@ static_assert(fits(kDot));
 }  // namespace
 
 constinit const Kernels i8mm_kernels = {
-    .name = "i8mm", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &neon_depthwise};
+    .name = "i8mm", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &dotprod_depthwise};
 
 }  // namespace embedrt

@@ -96,12 +96,12 @@ void dot(const uint8_t* a, size_t a_stride, size_t rows, const int8_t* w, size_t
 
 constexpr Dot kDot = {.rows = 32, .panels = 4, .run = dot};
 static_assert(fits(kDot));
+constexpr DepthwiseI8 kDepthwise = make_depthwise_i8<PlainDepthwise>();
 
 }  // namespace
 
 constinit const VectorKernels neon_vectors = make_vector_kernels<NeonVec>();
-constinit const DepthwiseI8 neon_depthwise = make_depthwise_i8<PlainDepthwise>();
 constinit const Kernels neon_kernels = {
-    .name = "neon", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &neon_depthwise};
+    .name = "neon", .vectors = &neon_vectors, .byte_dot = kDot, .depthwise = &kDepthwise};
 
 }  // namespace embedrt

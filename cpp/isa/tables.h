@@ -11,6 +11,6 @@ namespace embedrt {
 
 // Each is defined beside the first instruction set that has these vectors.
 extern const VectorKernels scalar_vectors, avx2_vectors, avx512_vectors, neon_vectors;
-extern const DepthwiseI8 avx512vnni_depthwise, neon_depthwise;
+extern const DepthwiseI8 avx512vnni_depthwise, dotprod_depthwise;
 
 }  // namespace embedrt

@@ -31,7 +31,8 @@ Embeddings of texts and images on an ordinary CPU, from one small model file.
   embedrt embed --model dinov2-small.embedrt photographs/ -o vectors.npy
 """
 _EPILOG = """\
-`embedrt COMMAND --help` says more. EMBEDRT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|dotprod forces an instruction set.
+`embedrt COMMAND --help` says more.
+EMBEDRT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|dotprod|i8mm forces an instruction set.
 Exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
 """
 
