@@ -26,10 +26,10 @@ set_target_properties(embedrt PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${
 # Hidden visibility leaves what the C++ library's headers declare visible: templates that are instantiated here.
 set(exports)
 if(APPLE)
-  set(exports ${CMAKE_CURRENT_SOURCE_DIR}/cmake/exports.txt)
+  set(exports ${CMAKE_CURRENT_SOURCE_DIR}/cpp/c_api/cmake/exports.txt)
   target_link_options(embedrt PRIVATE LINKER:-exported_symbols_list,${exports})
 elseif(NOT WIN32)
-  set(exports ${CMAKE_CURRENT_SOURCE_DIR}/cmake/exports.map)
+  set(exports ${CMAKE_CURRENT_SOURCE_DIR}/cpp/c_api/cmake/exports.map)
   target_link_options(embedrt PRIVATE LINKER:--version-script=${exports})
 endif()
 set_target_properties(embedrt PROPERTIES LINK_DEPENDS "${exports}")
@@ -49,7 +49,7 @@ list(FILTER runtime INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|c\\+\\+abi|m)$")
 list(REMOVE_DUPLICATES runtime)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/embedrt)
-configure_package_config_file(cmake/embedrt-config.cmake.in embedrt-config.cmake INSTALL_DESTINATION ${package}
+configure_package_config_file(cpp/c_api/cmake/embedrt-config.cmake.in embedrt-config.cmake INSTALL_DESTINATION ${package}
                               NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 write_basic_package_version_file(embedrt-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(TARGETS embedrt embedrt_static EXPORT embedrt)
