@@ -1,5 +1,6 @@
 // aarch64 with SDOT: four columns and four k at once.
 #include "isa/dotprod_depthwise.h"
+#include "isa/loads_in_turn.h"
 #include "isa/signed_dot.h"
 #include "isa/tables.h"
 #include "kernels/dot.h"
@@ -22,6 +23,7 @@ struct SdotTiles {
                                                int8x16_t none, int32x4_t (&sum)[R][4 * P], int32x4_t (&zero)[4 * P]) {
 #pragma GCC unroll 8
     for (int part = 0; part < 4 * P; ++part) {
+      loads_in_turn();
       const int8x16_t columns = vld1q_s8(w + static_cast<size_t>(part / 4) * panel_stride + 16 * (part % 4));
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) sum[r][part] = vdotq_laneq_s32(sum[r][part], columns, row[r], lane);

@@ -2,6 +2,7 @@
 // signed ones.
 #include <arm_neon.h>
 
+#include "isa/loads_in_turn.h"
 #include "isa/tables.h"
 #include "kernels/dot.h"
 #include "kernels/dot_tiles.h"
@@ -13,7 +14,7 @@ namespace {
 // One to three rows: SUDOT, four bytes of a row against four of each of four columns, which takes weights and rows as
 // they lie. Such a product is bound by loading the weights.
 struct FewRowsTiles {
-  // Eight independent sums at least.
+  // With two panels 24 of 32 registers are sums.
   template <int P>
   static constexpr int rows_for() {
     return 3;
@@ -61,13 +62,6 @@ struct FewRowsTiles {
 // Rows and k of a block that is packed at a time: it stays in the first-level cache beside the weights of a panel.
 constexpr size_t kBlockRows = 24, kBlockK = 512;
 
-// Keeps GCC from loading all rows of a step first: the sums leave no registers for them.
-inline void rows_in_turn() {
-#if defined(__GNUC__) && !defined(__clang__)
-  asm volatile("" ::: "memory");
-#endif
-}
-
 // A block of pairs of rows; products of one step are `Pairs` operands of rows × 2 · Groups operands of columns, each
 // two × two sums over eight k.
 template <int Pairs, int Groups>
@@ -107,7 +101,7 @@ struct MatrixBlock {
       }
 #pragma GCC unroll 12
       for (int r = 0; r < Pairs; ++r) {
-        rows_in_turn();
+        loads_in_turn();
         const uint8x16_t rows = vld1q_u8(packed + 16 * r);
 #pragma GCC unroll 8
         for (int c = 0; c < 2 * Groups; ++c) sum[r][c] = vusmmlaq_s32(sum[r][c], rows, columns[c]);
