@@ -72,7 +72,7 @@ class _Call(Generic[Argument, Result]):
         self._argument = argument
         self._results: list[Result] = []
         self._error: BaseException | None = None
-        self._begun = False
+        self._begun = self._ended = False
         self._running = _thread.allocate_lock()
         self._running.acquire()
 
@@ -89,7 +89,9 @@ class _Call(Generic[Argument, Result]):
         try:
             self._running.acquire()
         except KeyboardInterrupt:
-            self._running.acquire()
+            # Where it comes after the lock was taken, waiting again would never end.
+            if not self._ended:
+                self._running.acquire()
             raise
 
     def result(self) -> Result:
@@ -103,4 +105,5 @@ class _Call(Generic[Argument, Result]):
         except BaseException as error:
             self._error = error
         finally:
+            self._ended = True
             self._running.release()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+import types
 from contextlib import closing
 
 import pytest
 
+from embedrt import _overlap
 from embedrt._overlap import on_threads, overlapped
 
 pytestmark = pytest.mark.usefixtures("threads_left")
@@ -135,3 +137,27 @@ def test_many_calls_without_a_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) 
     callers: list[int] = []
     on_threads(lambda _: callers.append(threading.get_ident()), range(4), 3)
     assert callers == [threading.get_ident()] * 4
+
+
+class InterruptedLock:
+    """Ctrl-C comes when the lock has just been taken, as it may once its thread has ended."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._taken = 0
+
+    def acquire(self) -> None:
+        assert self._lock.acquire(timeout=5), "waits for a thread that has ended"
+        self._taken += 1
+        if self._taken == 2:  # the first one is that of whoever made the lock
+            raise KeyboardInterrupt
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def test_an_interrupt_after_waiting_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = types.SimpleNamespace(allocate_lock=InterruptedLock, start_new_thread=_thread.start_new_thread)
+    monkeypatch.setattr(_overlap, "_thread", threads)
+    with pytest.raises(KeyboardInterrupt), closing(overlapped(lambda x: x, range(3))) as results:
+        list(results)
